@@ -56,8 +56,14 @@ function compile() {
   }));
 }
 
-/** Where an artifact lies, and its exact text. */
+/** Where an artifact lies. */
 const artifactPath = (name) => path.join(root, 'artifacts', `${name}.json`);
-const artifactText = (artifact) => `${JSON.stringify(artifact, null, 1)}\n`;
+
+/** The exact text of an artifact: one line for each entry of the ABI. */
+function artifactText({ contractName, abi, bytecode, deployedBytecode }) {
+  const entries = abi.map((entry) => JSON.stringify(entry)).join(',\n');
+  return `{"contractName":"${contractName}",\n"abi":[\n${entries}\n],\n`
+    + `"bytecode":"${bytecode}",\n"deployedBytecode":"${deployedBytecode}"}\n`;
+}
 
 module.exports = { compile, artifactPath, artifactText };
