@@ -1,0 +1,126 @@
+"""Step 7 of the decision: own counts, own receipts in the log, the previous round's members."""
+
+from typing import TYPE_CHECKING
+
+from datatoken.authorization.reasons import Reason, Refused
+from datatoken.authorization.tree import VerifiedTree
+from datatoken.authorization.view import ChainState, EdgeKey, History, LogState, RoundGroup
+from datatoken.types import Hex32, MessageKind
+
+if TYPE_CHECKING:
+    from datatoken.authorization.decision import Ask
+
+
+def minimum(
+    tree: VerifiedTree, path: tuple[Hex32, ...], level: int, *, all_required: bool
+) -> int:
+    """Return how many children of ``path[level]`` must take part.
+
+    The composite's own term (default: all of them), and the stricter one of the child on
+    the path, where it has one.
+    """
+    ddo = tree.ddos[path[level]]
+    total = len(ddo.children)
+    if all_required or ddo.terms.min_participants is None:
+        return total
+    needed = ddo.terms.min_participants
+    if level > 0 and path[level - 1] in tree.ddos:
+        needed = max(needed, tree.ddos[path[level - 1]].terms.min_participants or 0)
+    return min(needed, total)
+
+
+def messages_so_far(history: History, edges: tuple[EdgeKey, ...]) -> int:
+    """Return this owner's own number of messages of all kinds under the first edge's grant."""
+    if not edges:
+        return 0
+    own = edges[0][:3]
+    return sum(count for key, count in history.counts.items() if key[:3] == own)
+
+
+def check_counts(
+    state: ChainState,
+    tree: VerifiedTree,
+    history: History,
+    path: tuple[Hex32, ...],
+    kind: MessageKind,
+) -> None:
+    """Refuse when a grant on the path, or the terms behind it, allow no further message."""
+    for child, parent in zip(path, path[1:], strict=False):
+        grant = state.grants[(parent, child)]
+        limits = [grant.max_rounds] if grant.max_rounds else []
+        if child in tree.ddos and (limit := tree.ddos[child].terms.limit(kind)) is not None:
+            limits.append(limit)
+        done = history.counts.get((parent, child, grant.epoch, kind), 0)
+        if limits and done >= min(limits):
+            raise Refused(
+                Reason.ROUNDS_EXHAUSTED,
+                f"{done} {kind.value} messages were answered under the grant from "
+                f"{child[:10]}… to {parent[:10]}…; it allows {min(limits)}.",
+            )
+
+
+def check_log(state: ChainState, log: LogState, history: History, lag: int) -> None:
+    """Refuse a recorder that is behind, or that left an acknowledged receipt out."""
+    if (log.head, log.round) != (state.head, state.round):
+        raise Refused(
+            Reason.RECORDER_BEHIND,
+            f"The chain holds {state.round} rounds, the recorder has shown {log.round}.",
+        )
+    missing = history.receipts - log.included
+    if len(missing) <= lag:
+        return
+    acknowledged = missing & history.acknowledged
+    if len(acknowledged) > lag:
+        raise Refused(
+            Reason.RECORDER_OMISSION,
+            f"{len(acknowledged)} receipts that the recorder acknowledged are not in its log.",
+        )
+    raise Refused(
+        Reason.RECORDER_BEHIND, f"{len(missing)} own receipts are not in the log; {lag} may be."
+    )
+
+
+def check_previous(
+    tree: VerifiedTree,
+    log: LogState,
+    path: tuple[Hex32, ...],
+    request: Hex32,
+    ask: "Ask",
+) -> None:
+    """Refuse when the previous logged round was smaller than the terms' minimum.
+
+    So nobody can sample one victim alone again and again. A round that was cut short by the
+    end of an earlier run is tolerated once: when the round before it was full, or there was
+    none (ADR 0006).
+    """
+    needed, members = _round_minimum(tree, path, ask)
+    groups = [group for group in log.groups if group.members & members]
+    if not groups:
+        return
+    last = groups[-1]
+    if _is_full(last, members, needed):
+        return
+    cut_short = (last.request, last.run) != (request, ask.run)
+    if cut_short and (len(groups) == 1 or _is_full(groups[-2], members, needed)):
+        return
+    raise Refused(
+        Reason.ROUND_TOO_SMALL,
+        f"The previous logged round had {len(last.members & members)} members; "
+        f"the terms ask for {needed}.",
+    )
+
+
+def _round_minimum(
+    tree: VerifiedTree, path: tuple[Hex32, ...], ask: "Ask"
+) -> tuple[int, frozenset[Hex32]]:
+    """Return the minimum and the possible members of a round: the nearest composite's children."""
+    level = 0 if path[0] in tree.ddos and tree.ddos[path[0]].children else 1
+    if level >= len(path):
+        return 0, frozenset()
+    needed = minimum(tree, path, level, all_required=ask.all_required)
+    return needed, frozenset(tree.ddos[path[level]].children)
+
+
+def _is_full(group: RoundGroup, members: frozenset[Hex32], needed: int) -> bool:
+    return len(group.members & members) >= needed
+

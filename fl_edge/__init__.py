@@ -1,0 +1,1 @@
+"""Flower under the gate of the data owner."""

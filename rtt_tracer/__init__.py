@@ -1,0 +1,1 @@
+"""MPC under the gate of the data owner."""
