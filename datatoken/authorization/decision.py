@@ -218,7 +218,8 @@ def _announced(view: View, assignment: Assignment) -> None:
         announced = view.state.announcements.get(dt, ZERO32)
         if announced == ZERO32:
             raise Refused(
-                Reason.NOT_ANNOUNCED, f"The owner of composite {dt[:10]}… has not announced the job."
+                Reason.NOT_ANNOUNCED,
+                f"The owner of composite {dt[:10]}… has not announced the job.",
             )
 
 

@@ -103,7 +103,12 @@ class HistoryStore:
             return row[0] if row else None
 
     def commit(
-        self, edges: tuple[EdgeKey, ...], request: SignedRequest, run: str, chain_id: int, block: int
+        self,
+        edges: tuple[EdgeKey, ...],
+        request: SignedRequest,
+        run: str,
+        chain_id: int,
+        block: int,
     ) -> None:
         """Count one message under `edges` and pin `run` to its request, in one transaction.
 

@@ -1,5 +1,6 @@
 """Step 7 of the decision: own counts, own receipts in the log, the previous round's members."""
 
+import itertools
 from typing import TYPE_CHECKING
 
 from datatoken.authorization.reasons import Reason, Refused
@@ -11,9 +12,7 @@ if TYPE_CHECKING:
     from datatoken.authorization.decision import Ask
 
 
-def minimum(
-    tree: VerifiedTree, path: tuple[Hex32, ...], level: int, *, all_required: bool
-) -> int:
+def minimum(tree: VerifiedTree, path: tuple[Hex32, ...], level: int, *, all_required: bool) -> int:
     """Return how many children of ``path[level]`` must take part.
 
     The composite's own term (default: all of them), and the stricter one of the child on
@@ -45,7 +44,7 @@ def check_counts(
     kind: MessageKind,
 ) -> None:
     """Refuse when a grant on the path, or the terms behind it, allow no further message."""
-    for child, parent in zip(path, path[1:], strict=False):
+    for child, parent in itertools.pairwise(path):
         grant = state.grants[(parent, child)]
         limits = [grant.max_rounds] if grant.max_rounds else []
         if child in tree.ddos and (limit := tree.ddos[child].terms.limit(kind)) is not None:
@@ -123,4 +122,3 @@ def _round_minimum(
 
 def _is_full(group: RoundGroup, members: frozenset[Hex32], needed: int) -> bool:
     return len(group.members & members) >= needed
-

@@ -82,9 +82,7 @@ class VerifiedTree:
         """Return every path from `asset` up to the algorithm."""
         return [tuple(reversed(path)) for path in self._descend((self.algorithm,), asset)]
 
-    def _descend(
-        self, path: tuple[Hex32, ...], asset: Hex32
-    ) -> Iterator[tuple[Hex32, ...]]:
+    def _descend(self, path: tuple[Hex32, ...], asset: Hex32) -> Iterator[tuple[Hex32, ...]]:
         if path[-1] == asset:
             yield path
         if len(path) > MAX_DEPTH or path[-1] not in self.ddos:
@@ -127,7 +125,8 @@ class VerifiedTree:
             index = str(self.ddos[node].children.index(down[level + 1]))
             for ref in workflow.operations(index):
                 chosen = given or (None if ref == SELF else ref)
-                for below in own or [server]:
+                servers: list[Hex32 | None] = [*own] or [server]
+                for below in servers:
                     yield from self._assign(down, level + 1, chosen, below, here)
 
 

@@ -5,13 +5,16 @@ these children (`composition_violations`), and may this child grant this parent
 (`agreement_violations`)?
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from datatoken.ddo.models import SELF, Ddo, Metadata, Workflow
 from datatoken.ddo.operation import OperationDocument
 from datatoken.ddo.terms import violations
-from datatoken.types import Hex32
+from datatoken.types import Hex32, Scalar
+
+Add = Callable[[str, str], None]
+"""(field, why) → None: collects a violation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ def agreement_violations(
     return list(dict.fromkeys(found))
 
 
-def _run_at(ref: str, child: Metadata, workflow: Workflow) -> list[tuple[Hex32, dict]]:  # type: ignore[type-arg]
+def _run_at(ref: str, child: Metadata, workflow: Workflow) -> list[tuple[Hex32, dict[str, Scalar]]]:
     """Return (operation, fixed parameters) that a reference makes run at the child itself."""
     if ref != SELF:
         return [(ref, dict(workflow.configs.parameters.get(ref, {})))]
@@ -85,7 +88,9 @@ def _run_at(ref: str, child: Metadata, workflow: Workflow) -> list[tuple[Hex32, 
     ]
 
 
-def _check_operation(operation, child, operations, add):  # type: ignore[no-untyped-def]
+def _check_operation(
+    operation: Hex32, child: Metadata, operations: Mapping[Hex32, OperationDocument], add: Add
+) -> None:
     supported = set(child.service.supported_ops)
     own = {op for flow in child.service.workflows for op in flow.operations(SELF)}
     if operation not in supported | own:
@@ -95,7 +100,9 @@ def _check_operation(operation, child, operations, add):  # type: ignore[no-unty
         add("supported_ops", f"operation {operation[:10]}… is not registered")
 
 
-def _check_terms(child, parent, now, guarantor, add):  # type: ignore[no-untyped-def]
+def _check_terms(
+    child: Metadata, parent: Metadata, now: int, guarantor: str | None, add: Add
+) -> None:
     terms, asked = child.terms, parent.service.extra_params
     if child.children and not child.service.workflows:
         add("workflows", "the child is a composite without a workflow")
@@ -134,9 +141,7 @@ def composition_violations(
             found.append(Violation(dt, "child_dts", "this DT does not exist"))
     for operation in parent.service.supported_ops:
         if operation not in operations:
-            found.append(
-                Violation(operation, "supported_ops", "this operation is not registered")
-            )
+            found.append(Violation(operation, "supported_ops", "this operation is not registered"))
         for child in children:
             if operation not in child.service.supported_ops:
                 why = f"the composite offers {operation[:10]}…, this child does not support it"

@@ -84,9 +84,7 @@ def validate(model: type[M], plain: Any, what: str) -> M:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "document"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise BadInputError(
-            f"The {what} is not valid: {where}: {first['msg']}{more}."
-        ) from None
+        raise BadInputError(f"The {what} is not valid: {where}: {first['msg']}{more}.") from None
     except (ValueError, RecursionError) as error:
         raise BadInputError(f"The {what} is not valid: {error}.") from None
 
@@ -103,7 +101,7 @@ def _no_constant(name: str) -> Any:
 
 
 def _nesting(content: bytes) -> int:
-    """Return an upper bound of the nesting (brackets inside texts count, which only tightens it)."""
+    """Return the deepest nesting of brackets outside texts."""
     depth = deepest = 0
     in_text = escaped = False
     for byte in content:

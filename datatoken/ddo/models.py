@@ -90,7 +90,7 @@ class ExtraParams(Model):
 
 
 class Service(Model):
-    """One service of an asset: {type, endpoint, child_dts, supported_ops, workflows, extra_params}."""
+    """{type, endpoint, child_dts, supported_ops, workflows, extra_params} of an asset."""
 
     type: ServiceType
     endpoint: Text

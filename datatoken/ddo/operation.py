@@ -28,7 +28,7 @@ OPERATION_KINDS: Mapping[OperationType, OperationKind] = {
 
 
 class ReplyPolicy(Model):
-    """What may leave the owner's side in a reply.
+    r"""What may leave the owner's side in a reply.
 
     Attributes
     ----------
