@@ -1,0 +1,216 @@
+"""A deployment: which chain, which contracts. The file that everybody configures first."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Self
+
+from pydantic import Field, ValidationError
+
+from datatoken.authorization.view import Network
+from datatoken.chain.profiles import NetworkProfile, load_profile
+from datatoken.chain.rpc import Rpc
+from datatoken.errors import BadInputError, LocalEnvironmentError, WrongChainError
+from datatoken.types import Address, Model
+
+if TYPE_CHECKING:
+    from datatoken.chain.signer import Signer
+    from datatoken.chain.transactions import Sender
+
+CONTRACTS = ("institutions", "operations", "tokens", "market", "log", "view")
+_MAX_FILE = 64 * 1024
+
+
+class Deployment(Model):
+    """The deployed contracts of one network (deployment.json).
+
+    Parameters
+    ----------
+    chain_id : int
+        Chain that they are on.
+    profile : str
+        Name of a built-in profile, or path of a TOML file.
+    rpc_urls : tuple[str, ...]
+        Endpoints, tried in order.
+    institutions, operations, tokens, market, log, view : Address
+        The six contracts.
+    block : int
+        Block of the first contract: event readers start here.
+    """
+
+    chain_id: Annotated[int, Field(gt=0, lt=2**63)]
+    profile: str = "anvil"
+    rpc_urls: Annotated[tuple[str, ...], Field(min_length=1, max_length=16)]
+    institutions: Address
+    operations: Address
+    tokens: Address
+    market: Address
+    log: Address
+    view: Address
+    block: Annotated[int, Field(ge=0)] = 0
+
+    def network(self) -> Network:
+        """Return what a decision needs of it."""
+        return Network(
+            chain_id=self.chain_id,
+            institutions=self.institutions,
+            operations=self.operations,
+            tokens=self.tokens,
+            market=self.market,
+            log=self.log,
+            view=self.view,
+        )
+
+    def network_profile(self) -> NetworkProfile:
+        """Return the network profile.
+
+        Raises
+        ------
+        BadInputError
+            When the profile is of another chain.
+        """
+        profile = load_profile(self.profile)
+        if profile.chain_id != self.chain_id:
+            raise BadInputError(
+                f"The deployment is on chain {self.chain_id}, "
+                f"its profile {profile.name!r} is of chain {profile.chain_id}."
+            )
+        return profile
+
+    def connect(self, timeout: float = 5.0) -> Rpc:
+        """Return a connection to its endpoints; nothing is sent yet."""
+        return Rpc(self.rpc_urls, timeout)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a deployment file.
+
+        Raises
+        ------
+        BadInputError
+            When the file is missing or not a deployment.
+        """
+        try:
+            with path.open("rb") as file:
+                content = file.read(_MAX_FILE + 1)
+        except OSError as error:
+            raise BadInputError(
+                f"The deployment file {path} cannot be read: {error.strerror}.",
+                "Run `datatoken up` for a local stack, or ask the administrator for the file.",
+            ) from error
+        if len(content) > _MAX_FILE:
+            raise BadInputError(f"The deployment file {path} is larger than {_MAX_FILE} bytes.")
+        try:
+            return cls.model_validate_json(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"])
+            raise BadInputError(
+                f"{path} is not a deployment file: {field or 'JSON'}: {first['msg']}."
+            ) from error
+
+    def save(self, path: Path) -> None:
+        """Write the deployment file; a reader sees the old one or the new one.
+
+        Raises
+        ------
+        LocalEnvironmentError
+            When the folder is not writable.
+        """
+        text = json.dumps(self.model_dump(mode="json"), indent=2) + "\n"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except OSError as error:
+            raise LocalEnvironmentError(
+                f"The deployment file {path} cannot be written: {error.strerror}."
+            ) from error
+
+    def verify(self, rpc: Rpc) -> None:
+        """Check that the endpoint serves this chain and that the contracts are there.
+
+        Raises
+        ------
+        WrongChainError
+            When it is another chain, or a chain without these contracts.
+        ChainUnreachableError
+            When no endpoint answers.
+        """
+        rpc.verify_chain(self.chain_id)
+        for name in CONTRACTS:
+            address = getattr(self, name)
+            if rpc.request("eth_getCode", [address, "latest"]) in ("0x", None):
+                raise WrongChainError(
+                    f"There is no {name} contract at {address} on this chain.",
+                    "Was the local chain started anew? Deploy again, or correct the file.",
+                )
+
+
+def deploy(
+    signer: "Signer",
+    rpc: Rpc,
+    profile: NetworkProfile,
+    *,
+    journal: Path,
+) -> Deployment:
+    """Deploy the six contracts as the administrator; go on where a broken run stopped.
+
+    Parameters
+    ----------
+    signer : Signer
+        The administrator's account.
+    rpc : Rpc
+        Connection to the chain.
+    profile : NetworkProfile
+        The chain's rules.
+    journal : Path
+        The account's transaction journal; repeating the command with it deploys nothing twice.
+
+    Raises
+    ------
+    WrongChainError
+        When the endpoint serves another chain than the profile names.
+    TransactionError
+        When a contract cannot be created.
+    """
+    from datatoken.chain.transactions import Sender
+
+    with Sender(rpc, signer, profile, journal) as sender:
+        return deploy_with(sender, profile)
+
+
+def deploy_with(sender: "Sender", profile: NetworkProfile) -> Deployment:
+    """Deploy the six contracts with an open sender; see `deploy`."""
+    from datatoken.chain.artifacts import load_artifact
+
+    made: dict[str, Address] = {}
+    blocks: list[int] = []
+
+    def create(name: str, contract: str, *arguments: Address) -> None:
+        intent = load_artifact(contract).creation(*arguments)
+        receipt = sender.send(intent, key=f"deploy:{contract}:{intent.digest}")
+        if receipt.contract is None:
+            raise WrongChainError(f"The chain did not say where {contract} was created.")
+        made[name] = receipt.contract
+        blocks.append(receipt.block_number)
+
+    create("institutions", "InstitutionRegistry")
+    create("operations", "OperationRegistry")
+    create("tokens", "DataTokenRegistry", made["institutions"])
+    create("market", "TaskMarket", made["institutions"], made["tokens"])
+    create("log", "RoundLog")
+    create("view", "AuthorizationView", *(made[n] for n in CONTRACTS[:5]))
+    return Deployment(
+        chain_id=profile.chain_id,
+        profile=profile.name,
+        rpc_urls=sender.rpc.urls,
+        block=min(blocks),
+        **made,
+    )
