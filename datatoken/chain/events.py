@@ -1,321 +1,272 @@
-"""Events of the contracts as frozen dataclasses, and their decoding with eth_abi.
+"""Reads events from where it stopped last time: windows, a cursor on disk, no event twice."""
 
-Class and field names are the contracts' own, fields in snake case; ids and digests are
-lower-case hex with 0x.
-"""
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from datatoken.authorization.view import Network
+from datatoken.chain.event_codec import decode_log, encode_topic, topic_of
+from datatoken.chain.event_types import (
+    EVENTS,
+    Event,
+    Granted,
+    GuarantorNamed,
+    InstitutionAdded,
+    InstitutionRemoved,
+    JobAnnounced,
+    JobClosed,
+    JobPaused,
+    JobPosted,
+    JobReopened,
+    OperationRegistered,
+    OperationRetired,
+    OwnershipTransferred,
+    OwnershipTransferStarted,
+    Revoked,
+    RoundLogged,
+    TaskClosed,
+    TaskCreated,
+    TokenMinted,
+    UserEnrolled,
+    UserRemoved,
+)
+from datatoken.chain.profiles import BUILT_IN, NetworkProfile
+from datatoken.chain.rpc import ReplyLimitError, Rpc, RpcError
+from datatoken.errors import BadInputError, ChainUnreachableError, LocalEnvironmentError
 
-from eth_abi.abi import decode
-from eth_abi.exceptions import DecodingError
+if TYPE_CHECKING:
+    from datatoken.chain.deployment import Deployment
 
-from datatoken.chain.artifacts import CONTRACT_NAMES, AbiEntry, load_artifact
-from datatoken.errors import ChainUnreachableError
-from datatoken.types import Address, Hex32
+__all__ = [
+    "EVENTS",
+    "Event",
+    "EventReader",
+    "Granted",
+    "GuarantorNamed",
+    "InstitutionAdded",
+    "InstitutionRemoved",
+    "JobAnnounced",
+    "JobClosed",
+    "JobPaused",
+    "JobPosted",
+    "JobReopened",
+    "OperationRegistered",
+    "OperationRetired",
+    "OwnershipTransferStarted",
+    "OwnershipTransferred",
+    "Revoked",
+    "RoundLogged",
+    "TaskClosed",
+    "TaskCreated",
+    "TokenMinted",
+    "UserEnrolled",
+    "UserRemoved",
+]
 
-_MILLISECONDS_ABOVE = 10**11
+_EMITTERS = ("institutions", "operations", "tokens", "market", "log")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
-    """What every event carries: where it is on the chain.
+class EventReader:
+    """Reads the contracts' events in order, each one once.
 
     Parameters
     ----------
-    contract : Address
-        Contract that emitted it.
-    block_number : int
-        Block that it is in.
-    block_hash, tx_hash : Hex32
-        Hashes of block and transaction.
-    log_index : int
-        Position within the block.
-    time : int or None
-        Time of the block in seconds, where the node says it with the event.
+    rpc : Rpc
+        Connection to the chain.
+    deployment : Deployment or Network
+        The contracts; a deployment also says at which block to start.
+    cursor_path : Path, optional
+        File that remembers how far the reading went (`commit` writes it).
+    profile : NetworkProfile, optional
+        The chain's rules; by default those of the deployment.
     """
 
-    contract: Address
-    block_number: int
-    block_hash: Hex32
-    tx_hash: Hex32
-    log_index: int
-    time: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnershipTransferStarted(Event):
-    """The administrator named a successor, who must accept."""
-
-    previous_owner: Address
-    new_owner: Address
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OwnershipTransferred(Event):
-    """A contract has a new administrator."""
-
-    previous_owner: Address
-    new_owner: Address
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstitutionAdded(Event):
-    """The administrator added an institution."""
-
-    account: Address
-    name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstitutionRemoved(Event):
-    """The administrator removed an institution."""
-
-    account: Address
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UserEnrolled(Event):
-    """An institution enrolled a user."""
-
-    user: Address
-    institution: Address
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UserRemoved(Event):
-    """An institution removed a user that it had enrolled."""
-
-    user: Address
-    institution: Address
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperationRegistered(Event):
-    """The administrator registered an operation."""
-
-    id: Hex32
-    bundle: Hex32
-    publisher: Address
-    metadata: Hex32
-    kind: int
-    name: str
-    entry_point: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OperationRetired(Event):
-    """The administrator retired an operation."""
-
-    id: Hex32
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenMinted(Event):
-    """A DT was minted."""
-
-    dt: Hex32
-    owner: Address
-    ddo: Hex32
-    kind: int
-    proof: Hex32
-    children_hash: Hex32
-    children: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Granted(Event):
-    """The owner of `child` granted it to `parent`."""
-
-    child: Hex32
-    parent: Hex32
-    owner: Address
-    expiry: int
-    max_rounds: int
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revoked(Event):
-    """The owner of `child` revoked its grant to `parent`; `epoch` is the new one."""
-
-    child: Hex32
-    parent: Hex32
-    owner: Address
-    epoch: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskCreated(Event):
-    """A participant created a task."""
-
-    id: int
-    owner: Address
-    description: Hex32
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskClosed(Event):
-    """The owner of a task closed it."""
-
-    id: int
-    owner: Address
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuarantorNamed(Event):
-    """An algorithm's owner named a guarantor, or took the name back."""
-
-    algorithm: Hex32
-    guarantor: Address
-    named: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobPosted(Event):
-    """A guarantor posted an algorithm DT as a job."""
-
-    job: Hex32
-    algorithm: Hex32
-    guarantor: Address
-    task: int
-    recorder: Address
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobAnnounced(Event):
-    """A composite's owner announced a compute request to those below it."""
-
-    job: Hex32
-    composite: Hex32
-    request: Hex32
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobPaused(Event):
-    """The guarantor paused a job."""
-
-    job: Hex32
-    by: Address
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobReopened(Event):
-    """The guarantor reopened a job."""
-
-    job: Hex32
-    by: Address
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobClosed(Event):
-    """A job was closed for good."""
-
-    job: Hex32
-    by: Address
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoundLogged(Event):
-    """A sender appended a round to its log of a job."""
-
-    job: Hex32
-    sender: Address
-    round: int
-    head: str
-    document: Hex32
-
-
-EVENTS: Mapping[str, type[Event]] = {kind.__name__: kind for kind in Event.__subclasses__()}
-"""Every event by name."""
-
-
-def snake(name: str) -> str:
-    """Return a contract's camelCase name in snake case."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-
-
-@dataclass(frozen=True)
-class _Decoder:
-    kind: type[Event]
-    indexed: tuple[tuple[str, str], ...]
-    data: tuple[tuple[str, str], ...]
-
-    @classmethod
-    def of(cls, entry: AbiEntry, kind: type[Event]) -> "_Decoder":
-        fields = [
-            (snake(str(parameter["name"])), type_, bool(parameter["indexed"]))
-            for parameter, type_ in zip(entry.inputs, entry.input_types, strict=True)
+    def __init__(
+        self,
+        rpc: Rpc,
+        deployment: "Deployment | Network",
+        cursor_path: Path | None = None,
+        *,
+        profile: NetworkProfile | None = None,
+    ) -> None:
+        self.rpc = rpc
+        if isinstance(deployment, Network):
+            self._network, self._first = deployment, 0
+            self._profile = profile or BUILT_IN["anvil"]
+        else:
+            self._network, self._first = deployment.network(), deployment.block
+            self._profile = profile or deployment.network_profile()
+        self._addresses = [getattr(self._network, name) for name in _EMITTERS]
+        self._path = cursor_path
+        self._next = self._first
+        self._seen: dict[tuple[str, int], int] = {}
+        self._verified = False
+        if cursor_path is not None:
+            self._load(cursor_path)
+
+    @property
+    def next_block(self) -> int:
+        """Block at which the next `read` starts."""
+        return self._next
+
+    def read(self, *kinds: type[Event]) -> tuple[Event, ...]:
+        """Return all events since the last read, up to the newest final block.
+
+        After a crash before `commit` the same events come again (they have an `event_id`).
+
+        Parameters
+        ----------
+        *kinds : type[Event]
+            Kinds to return; all of them where none is named.
+
+        Raises
+        ------
+        ChainUnreachableError
+            When no endpoint answers; the position stays where it was.
+        """
+        last = self.final_block()
+        start = max(self._first, self._next - self._profile.reorg_overlap)
+        found = [
+            event
+            for event in self._scan(start, last, self._topics(kinds))
+            if event.event_id not in self._seen
         ]
-        return cls(
-            kind,
-            tuple((name, type_) for name, type_, indexed in fields if indexed),
-            tuple((name, type_) for name, type_, indexed in fields if not indexed),
-        )
+        if last >= self._next:  # a node that lags behind must not set us back
+            self._next = last + 1
+        self._seen.update((event.event_id, event.block_number) for event in found)
+        oldest = self._next - self._profile.reorg_overlap
+        self._seen = {key: block for key, block in self._seen.items() if block >= oldest}
+        return tuple(found)
+
+    def history(
+        self,
+        *kinds: type[Event],
+        start: int | None = None,
+        end: int | None = None,
+        **indexed: str | int,
+    ) -> tuple[Event, ...]:
+        """Return past events without touching the cursor.
+
+        Parameters
+        ----------
+        *kinds : type[Event]
+            Kinds to return; all of them where none is named.
+        start, end : int, optional
+            First and last block; by default from the deployment to the newest final one.
+        **indexed : str or int
+            Values of indexed fields, for one kind: `history(Granted, child=dt)`.
+        """
+        if indexed and len(kinds) != 1:
+            raise BadInputError("Name one kind of event to select by its fields.")
+        topics = self._topics(kinds)
+        for name, value in indexed.items():
+            index, topic = encode_topic(kinds[0], name, value)
+            topics += [None] * (index + 1 - len(topics))
+            topics[index] = topic
+        first = self._first if start is None else start
+        last = self.final_block() if end is None else end
+        return tuple(self._scan(first, last, topics))
+
+    def commit(self) -> None:
+        """Write the position to the cursor file: what was read is dealt with.
+
+        Raises
+        ------
+        LocalEnvironmentError
+            When the file cannot be written.
+        """
+        if self._path is None:
+            return
+        content = {
+            "deployment": self._identity(),
+            "next_block": self._next,
+            "seen": [[*key, block] for key, block in self._seen.items()],
+        }
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=self._path.name)
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(content, file)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(self._path)
+        except OSError as error:
+            raise LocalEnvironmentError(
+                f"The cursor file {self._path} cannot be written: {error.strerror}."
+            ) from error
+
+    def final_block(self) -> int:
+        """Return the newest block that is final by the profile's rule (chain id checked)."""
+        if not self._verified:
+            self.rpc.verify_chain(self._network.chain_id)
+            self._verified = True
+        if self._profile.finality == "latest":
+            return self.rpc.block_number() - self._profile.confirmations
+        block = self.rpc.request("eth_getBlockByNumber", [self._profile.finality, False])
+        return int(block["number"], 16)
+
+    def _topics(self, kinds: Sequence[type[Event]]) -> list[Any]:
+        return [[topic_of(kind) for kind in kinds]] if kinds else []
+
+    def _scan(self, start: int, end: int, topics: Sequence[Any]) -> Iterator[Event]:
+        """Walk through windows; halve one that the node finds too large, then grow again."""
+        window = self._profile.log_window
+        while start <= end:
+            last = min(start + window - 1, end)
+            try:
+                logs = self._logs(start, last, topics)
+            except (RpcError, ReplyLimitError):
+                if window == 1:
+                    raise
+                window = max(1, min(window, end - start + 1) // 2)
+                continue
+            yield from _in_order(logs)
+            start = last + 1
+            window = min(window * 2, self._profile.log_window)
+
+    def _logs(self, start: int, end: int, topics: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
+        query: dict[str, Any] = {
+            "address": self._addresses,
+            "fromBlock": hex(start),
+            "toBlock": hex(end),
+        }
+        if topics:
+            query["topics"] = list(topics)
+        logs = self.rpc.request("eth_getLogs", [query])
+        if not isinstance(logs, list):
+            raise ChainUnreachableError("The chain answered eth_getLogs with something else.")
+        return logs
+
+    def _identity(self) -> str:
+        return f"{self._network.chain_id}:{self._network.tokens}:{self._network.market}"
+
+    def _load(self, path: Path) -> None:
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            identity = content["deployment"]
+            self._next = int(content["next_block"])
+            self._seen = {(str(a), int(b)): int(block) for a, b, block in content["seen"]}
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BadInputError(
+                f"{path} is not a cursor file.", "Delete it to read from the first block again."
+            ) from error
+        if identity != self._identity():
+            raise BadInputError(
+                f"The cursor file {path} belongs to another deployment.",
+                "Delete it to read this deployment from its first block.",
+            )
 
 
-@lru_cache(maxsize=1)
-def _decoders() -> dict[str, _Decoder]:
-    found: dict[str, _Decoder] = {}
-    for contract in CONTRACT_NAMES:
-        for entry in load_artifact(contract).of_kind("event"):
-            kind = EVENTS.get(entry.name)
-            if kind is not None:
-                found["0x" + entry.topic.hex()] = _Decoder.of(entry, kind)
-    return found
-
-
-def topic_of(kind: type[Event]) -> str:
-    """Return the first topic of an event."""
-    return next(topic for topic, decoder in _decoders().items() if decoder.kind is kind)
-
-
-def indexed_fields(kind: type[Event]) -> tuple[str, ...]:
-    """Return the names of an event's indexed fields, in the order of its topics."""
-    return tuple(name for name, _ in _decoders()[topic_of(kind)].indexed)
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401
-    return "0x" + value.hex() if isinstance(value, bytes) else value
-
-
-def decode_log(log: Mapping[str, Any]) -> Event | None:
-    """Decode one log of a node's answer; None for an event that is not ours.
-
-    Raises
-    ------
-    ChainUnreachableError
-        When the log is malformed.
-    """
-    try:
-        decoder = _decoders().get(log["topics"][0] if log["topics"] else "")
-        if decoder is None:
-            return None
-        values: dict[str, Any] = {}
-        for (name, type_), topic in zip(decoder.indexed, log["topics"][1:], strict=True):
-            values[name] = _plain(decode([type_], bytes.fromhex(topic[2:]))[0])
-        types = [type_ for _, type_ in decoder.data]
-        answer = decode(types, bytes.fromhex(log["data"][2:])) if types else ()
-        for (name, _), value in zip(decoder.data, answer, strict=True):
-            values[name] = _plain(value)
-        return decoder.kind(
-            contract=str(log["address"]).lower(),
-            block_number=int(log["blockNumber"], 16),
-            block_hash=str(log["blockHash"]),
-            tx_hash=str(log["transactionHash"]),
-            log_index=int(log["logIndex"], 16),
-            time=_time(log.get("blockTimestamp")),
-            **values,
-        )
-    except (DecodingError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise ChainUnreachableError("The chain answered with a malformed event.") from error
-
-
-def _time(value: object) -> int | None:
-    if value is None:
-        return None
-    time = int(value, 16) if isinstance(value, str) else int(str(value))
-    return time // 1000 if time > _MILLISECONDS_ABOVE else time
+def _in_order(logs: Sequence[Mapping[str, Any]]) -> Iterator[Event]:
+    """Decode logs, each once, by block and position."""
+    found: dict[tuple[str, int], Event] = {}
+    for log in logs:
+        event = None if log.get("removed") else decode_log(log)
+        if event is not None:
+            found[event.event_id] = event
+    yield from sorted(found.values(), key=lambda event: (event.block_number, event.log_index))

@@ -8,7 +8,7 @@ from datatoken.errors import TransactionError
 from datatoken.types import Address, Hex32
 
 if TYPE_CHECKING:
-    from datatoken.chain.events import Event
+    from datatoken.chain.event_types import Event
 
 _EventT = TypeVar("_EventT", bound="Event")
 

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
 
 from datatoken.errors import LocalEnvironmentError
 from datatoken.types import Address, Hex32
@@ -80,7 +79,7 @@ class Journal:
         The account.
     """
 
-    _instances: set[str] = set()  # noqa: RUF012  (shared on purpose)
+    _instances: set[str] = set()
 
     def __init__(self, path: Path, account: Address) -> None:
         self.path = path
@@ -115,14 +114,18 @@ class Journal:
                 fcntl.flock(file, fcntl.LOCK_UN)
 
     def _select(self, where: str, *arguments: object) -> list[Entry]:
-        query = f"SELECT {_COLUMNS} FROM transactions WHERE chain = ? AND account = ? AND {where}"
+        # `where` is one of this module's own constants; every value is a parameter.
+        query = f"SELECT {_COLUMNS} FROM transactions WHERE chain = ? AND account = ? AND {where}"  # noqa: S608
         with self._guard:
             rows = self._database.execute(query, (self.chain, self.account, *arguments)).fetchall()
-        return [Entry(*row[:7], State(row[7]), row[8]) for row in rows]
+        return [
+            Entry(number, key, intent, label, nonce, tx_hash, raw, State(state), holder)
+            for number, key, intent, label, nonce, tx_hash, raw, state, holder in rows
+        ]
 
     def _update(self, columns: str, *arguments: object) -> None:
         with self._guard, self._database:
-            self._database.execute(f"UPDATE transactions SET {columns}", arguments)
+            self._database.execute(f"UPDATE transactions SET {columns}", arguments)  # noqa: S608
 
     def by_key(self, key: str) -> Entry | None:
         """Return the transaction of an idempotency key that is under way or mined."""

@@ -47,6 +47,21 @@ class RpcError(ChainUnreachableError):
         return self.number == _REVERT_CODE or "revert" in self.text.lower()
 
 
+class ReplyLimitError(ChainUnreachableError):
+    """A reply was too large or too slow: a smaller question may be answered."""
+
+
+_FAILURES = (
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    ReplyLimitError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+)
+
+
 class Rpc:
     """A JSON-RPC client for one chain, with one or more endpoints tried in order.
 
@@ -71,7 +86,7 @@ class Rpc:
         # Settings of the environment (proxies, .netrc) must not redirect a trusted endpoint.
         self._http = httpx.Client(timeout=timeout, trust_env=False, follow_redirects=False)
 
-    def request(self, method: str, params: Sequence[Any] = ()) -> Any:  # noqa: ANN401
+    def request(self, method: str, params: Sequence[Any] = ()) -> Any:
         """Send one request and return its result.
 
         Raises
@@ -89,15 +104,24 @@ class Rpc:
         for url in self.urls:
             try:
                 return self._result(method, number, self._post(url, body))
-            except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
+            except _FAILURES as error:
                 last = error
-        raise ChainUnreachableError(
+        slow = isinstance(last, (ReplyLimitError, httpx.ReadTimeout))
+        raise (ReplyLimitError if slow else ChainUnreachableError)(
             f"No endpoint of the chain answered {method} ({', '.join(self.urls)}): "
-            f"{type(last).__name__}: {last}.",
+            f"{str(last) or type(last).__name__}.",
             "Start the node, or correct the RPC address.",
         ) from last
 
-    def _post(self, url: str, body: bytes) -> Any:  # noqa: ANN401
+    def _post(self, url: str, body: bytes) -> Any:
+        """Post `body`, once more when a kept-alive connection had just been closed."""
+        try:
+            return self._post_once(url, body)
+        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
+            # Safe for every method we use: raw transactions are the same bytes.
+            return self._post_once(url, body)
+
+    def _post_once(self, url: str, body: bytes) -> Any:
         """Post `body`; bound the reply in bytes and in time, however slowly it drips."""
         with self._lock:
             self.calls += 1
@@ -110,15 +134,15 @@ class Rpc:
                 size += len(part)
                 parts.append(part)
                 if size > MAX_REPLY:
-                    raise ValueError(f"the reply exceeds {MAX_REPLY} bytes")
+                    raise ReplyLimitError(f"the reply exceeds {MAX_REPLY} bytes")
                 if time.monotonic() > deadline:
-                    raise ValueError(f"the reply was not complete within {self.timeout} s")
+                    raise ReplyLimitError(f"the reply took more than {self.timeout} s")
             if reply.status_code != httpx.codes.OK:
                 raise ValueError(f"HTTP status {reply.status_code}")
         return json.loads(b"".join(parts))
 
     @staticmethod
-    def _result(method: str, number: int, reply: Any) -> Any:  # noqa: ANN401
+    def _result(method: str, number: int, reply: Any) -> Any:
         if reply["id"] != number:
             raise ValueError("the reply belongs to another request")
         error = reply.get("error")

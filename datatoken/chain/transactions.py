@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from datatoken.chain.errors import ContractError, from_rpc_error
-from datatoken.chain.events import decode_log
+from datatoken.chain.event_codec import decode_log
 from datatoken.chain.intents import Receipt, Transaction
 from datatoken.chain.journal import Entry, Journal, State
 from datatoken.chain.profiles import NetworkProfile
@@ -188,8 +188,7 @@ class Sender:
             entry = self._journal.by_key(key)
             if entry is not None and entry.intent != intent.digest:
                 raise BadInputError(
-                    f"The idempotency key {key!r} was used for another transaction "
-                    f"({entry.label})."
+                    f"The idempotency key {key!r} was used for another transaction ({entry.label})."
                 )
         if entry is None or self._revive(entry):
             return entry
@@ -347,9 +346,7 @@ class Sender:
         mined = int(raw["blockNumber"], 16)
         return self.rpc.block_number() >= mined + self.profile.confirmations
 
-    def _finish(
-        self, entry: Entry, raw: Mapping[str, Any], intent: Transaction | None
-    ) -> Receipt:
+    def _finish(self, entry: Entry, raw: Mapping[str, Any], intent: Transaction | None) -> Receipt:
         self._journal.settle(entry, _state(raw))
         if _state(raw) is State.REVERTED:
             raise self._reverted(entry, raw, intent)

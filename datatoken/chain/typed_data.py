@@ -23,9 +23,7 @@ _MINT = (
     "address owner,uint8 kind,bytes32 proof,bytes32 ddo,"
     "bytes32 childrenHash,uint16 children,uint32 salt,uint64 deadline"
 )
-_GRANT = (
-    "bytes32 child,bytes32 parent,uint64 expiry,uint32 maxRounds,uint32 epoch,uint64 deadline"
-)
+_GRANT = "bytes32 child,bytes32 parent,uint64 expiry,uint32 maxRounds,uint32 epoch,uint64 deadline"
 _REVOKE = "bytes32 child,bytes32 parent,uint32 epoch,uint64 deadline"
 
 
@@ -77,9 +75,7 @@ def grant(
     return _typed(network, "Grant", _GRANT, *fields)
 
 
-def revoke(
-    network: Network, child: Hex32, parent: Hex32, epoch: int, deadline: int
-) -> TypedData:
+def revoke(network: Network, child: Hex32, parent: Hex32, epoch: int, deadline: int) -> TypedData:
     """Return what the child's owner signs to revoke; `epoch` is the slot's."""
     return _typed(network, "Revoke", _REVOKE, child, parent, epoch, deadline)
 

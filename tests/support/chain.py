@@ -152,9 +152,7 @@ class Chain:
     ) -> Hex32:
         """Create a task, post a job under it and return the job."""
         recorder = recorder or guarantor.address
-        intent = self.contracts.market.post_job(
-            self.task(guarantor), algorithm, recorder, below
-        )
+        intent = self.contracts.market.post_job(self.task(guarantor), algorithm, recorder, below)
         return guarantor.send(intent).event(JobPosted).job
 
     def register(
