@@ -60,6 +60,7 @@ class Reason(StrEnum):
     RECORDER_BEHIND = "RECORDER_BEHIND"
     RECORDER_UNREACHABLE = "RECORDER_UNREACHABLE"
     LOG_FORKED = "LOG_FORKED"
+    LOG_INVALID = "LOG_INVALID"
     ROUND_TOO_SMALL = "ROUND_TOO_SMALL"
     # at the edge: what came in, what would leave
     MALFORMED_MESSAGE = "MALFORMED_MESSAGE"
@@ -110,6 +111,7 @@ HINTS: dict[Reason, str] = {
     Reason.RECORDER_BEHIND: "Wait until the recorder has logged the earlier rounds.",
     Reason.RECORDER_UNREACHABLE: "Check the recorder's endpoint, then resume the job.",
     Reason.LOG_FORKED: "Keep both documents: the recorder has shown two histories.",
+    Reason.LOG_INVALID: "Keep the document: the recorder has logged what nobody signed.",
     Reason.ROUND_TOO_SMALL: "Sample at least the minimum of participants that the terms name.",
     Reason.MALFORMED_MESSAGE: "Send messages that flwr itself makes.",
     Reason.ENVELOPE_MISMATCH: "Use an unmodified SuperLink.",
