@@ -38,6 +38,11 @@ def word32(value: Hex32) -> bytes:
     return from_hex(value, WORD)
 
 
+def address_word(value: Address) -> bytes:
+    """Return an account as a word."""
+    return bytes(12) + from_hex(value, 20)
+
+
 def uint(value: int) -> bytes:
     """Return an unsigned integer as a word."""
     return value.to_bytes(WORD, "big")

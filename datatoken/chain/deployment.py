@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 from pydantic import Field, ValidationError
 
 from datatoken.authorization.view import Network
+from datatoken.chain.abi import selector, to_address
 from datatoken.chain.profiles import NetworkProfile, load_profile
 from datatoken.chain.rpc import Rpc
 from datatoken.errors import BadInputError, LocalEnvironmentError, WrongChainError
@@ -150,6 +151,12 @@ class Deployment(Model):
                 raise WrongChainError(
                     f"There is no {name} contract at {address} on this chain.",
                     "Was the local chain started anew? Deploy again, or correct the file.",
+                )
+        for name in CONTRACTS[:-1]:
+            if to_address(rpc.eth_call(self.view, selector(f"{name}()"))) != getattr(self, name):
+                raise WrongChainError(
+                    f"The view contract reads another {name} contract than the file names.",
+                    "Ask the administrator for the right deployment file.",
                 )
 
 

@@ -113,10 +113,21 @@ class Journal:
             finally:
                 fcntl.flock(file, fcntl.LOCK_UN)
 
+    @contextlib.contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Say in a sentence what is wrong with the file."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise LocalEnvironmentError(
+                f"The transaction journal {self.path} cannot be used: {error}.",
+                "Is there space left, and is its folder writable?",
+            ) from error
+
     def _select(self, where: str, *arguments: object) -> list[Entry]:
         # `where` is one of this module's own constants; every value is a parameter.
         query = f"SELECT {_COLUMNS} FROM transactions WHERE chain = ? AND account = ? AND {where}"  # noqa: S608
-        with self._guard:
+        with self._guard, self._readable():
             rows = self._database.execute(query, (self.chain, self.account, *arguments)).fetchall()
         return [
             Entry(number, key, intent, label, nonce, tx_hash, raw, State(state), holder)
@@ -124,7 +135,7 @@ class Journal:
         ]
 
     def _update(self, columns: str, *arguments: object) -> None:
-        with self._guard, self._database:
+        with self._guard, self._readable(), self._database:
             self._database.execute(f"UPDATE transactions SET {columns}", arguments)  # noqa: S608
 
     def by_key(self, key: str) -> Entry | None:
@@ -173,7 +184,7 @@ class Journal:
     ) -> Entry:
         """Write a signed transaction to disk, before it is sent."""
         row = (self.chain, self.account, key, intent, label, nonce, tx_hash, raw)
-        with self._guard, self._database:
+        with self._guard, self._readable(), self._database:
             cursor = self._database.execute(
                 "INSERT INTO transactions (chain, account, key, intent, label, nonce, hash, raw, "
                 "state, delivered, holder, created) "

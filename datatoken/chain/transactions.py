@@ -15,16 +15,26 @@ from datatoken.chain.errors import ContractError, from_rpc_error
 from datatoken.chain.event_codec import decode_log
 from datatoken.chain.intents import Receipt, Transaction
 from datatoken.chain.journal import Entry, Journal, State
+from datatoken.chain.pricing import Pricing
 from datatoken.chain.profiles import NetworkProfile
 from datatoken.chain.rpc import Rpc, RpcError
-from datatoken.chain.signer import Signer
+from datatoken.chain.signer import Signer, refuse_public_key
 from datatoken.errors import BadInputError, TransactionError
 
-GAS_MARGIN = 1.25
 REBROADCAST_SECONDS = 5.0
-_GWEI = 10**9
 _KNOWN = ("already known", "already imported", "known transaction")
 _NONCE_USED = ("nonce too low", "already been used")
+_REJECTED = (
+    "insufficient funds",
+    "gas too low",
+    "gas limit",
+    "underpriced",
+    "less than block base fee",
+    "tip above fee cap",
+    "oversized",
+    "invalid sender",
+    "chain id",
+)
 
 
 class TransactionPendingError(TransactionError):
@@ -73,6 +83,7 @@ class Sender:
         self.rpc = rpc
         self.signer = signer
         self.profile = profile
+        self._pricing = Pricing(rpc, signer.address, profile)
         self._journal = Journal(journal_path, signer.address)
 
     @property
@@ -115,9 +126,6 @@ class Sender:
             entry = self._sign(intent, key)
             try:
                 self._broadcast(entry)
-            except TransactionError:
-                self._journal.settle(entry, State.DROPPED)
-                raise
             except BaseException:
                 self._journal.release(entry)
                 raise
@@ -127,11 +135,11 @@ class Sender:
         """Wait until a transaction is mined and confirmed; see `send`."""
         entry = sent.entry
         try:
-            raw = self._await_receipt(entry)
+            receipt = self._finish(entry, self._await_receipt(entry), sent.intent)
         except BaseException:
+            # Whoever repeats the command takes this transaction over.
             self._journal.release(entry)
             raise
-        receipt = self._finish(entry, raw, sent.intent)
         self._journal.deliver(entry)
         return receipt
 
@@ -176,6 +184,7 @@ class Sender:
         """Bind the journal to this very chain: a fresh local chain shares the id, not the block."""
         if self._journal.chain:
             return
+        refuse_public_key(self.address, self.profile.chain_id, stand_in=self.profile.stand_in)
         self.rpc.verify_chain(self.profile.chain_id)
         genesis = self.rpc.request("eth_getBlockByNumber", ["0x0", False])
         self._journal.chain = f"{self.profile.chain_id}:{genesis['hash']}"
@@ -198,7 +207,7 @@ class Sender:
         """Return whether the entry is mined or on its way (again); else note it as dropped."""
         if self._receipt(entry) is not None:
             return True
-        if self._nonce("latest") > entry.nonce:
+        if self._pricing.nonce("latest") > entry.nonce:
             if self._receipt(entry) is not None:  # mined between the two questions
                 return True
             self._journal.settle(entry, State.DROPPED)
@@ -231,8 +240,8 @@ class Sender:
             "nonce": self._next_nonce(),
             "value": 0,
             "data": "0x" + intent.data.hex(),
-            "gas": self._estimate(intent),
-            **self._fees(),
+            "gas": self._pricing.estimate(intent),
+            **self._pricing.fees(),
         }
         if intent.to is not None:
             fields["to"] = bytes.fromhex(intent.to[2:])
@@ -248,57 +257,10 @@ class Sender:
 
     def _next_nonce(self) -> int:
         used = {entry.nonce for entry in self._journal.unsettled()}
-        nonce = self._nonce("pending")
+        nonce = self._pricing.nonce("pending")
         while nonce in used:
             nonce += 1
         return nonce
-
-    def _nonce(self, block: str) -> int:
-        return int(self.rpc.request("eth_getTransactionCount", [self.address, block]), 16)
-
-    def _call_fields(self, intent: Transaction) -> dict[str, str]:
-        fields = {"from": self.address, "data": "0x" + intent.data.hex()}
-        if intent.to is not None:
-            fields["to"] = intent.to
-        return fields
-
-    def _estimate(self, intent: Transaction) -> int:
-        """Estimate the gas; a transaction that would revert raises here and is never sent."""
-        try:
-            gas = int(self.rpc.request("eth_estimateGas", [self._call_fields(intent)]), 16)
-        except RpcError as error:
-            self._explain(intent, error)
-            raise from_rpc_error(error) from error
-        return int(gas * GAS_MARGIN)
-
-    def _explain(self, intent: Transaction, error: RpcError) -> None:
-        """Ask for the revert's data by a call, for nodes that leave it out of an estimate."""
-        if error.data is not None or not error.reverted:
-            return
-        try:
-            self.rpc.request("eth_call", [self._call_fields(intent), "latest"])
-        except RpcError as explained:
-            if explained.data is not None:
-                raise from_rpc_error(explained) from explained
-
-    def _fees(self) -> dict[str, int]:
-        if not self.profile.legacy_gas_price:
-            block = self.rpc.request("eth_getBlockByNumber", ["latest", False])
-            base = block.get("baseFeePerGas")
-            if base is not None:
-                tip = self._tip()
-                return {
-                    "type": 2,
-                    "maxPriorityFeePerGas": tip,
-                    "maxFeePerGas": 2 * int(base, 16) + tip,
-                }
-        return {"gasPrice": int(self.rpc.request("eth_gasPrice"), 16)}
-
-    def _tip(self) -> int:
-        try:
-            return int(self.rpc.request("eth_maxPriorityFeePerGas"), 16)
-        except RpcError:  # the method is optional
-            return _GWEI
 
     def _broadcast(self, entry: Entry) -> None:
         try:
@@ -312,6 +274,9 @@ class Sender:
                     return
                 self._journal.settle(entry, State.DROPPED)
                 raise _replaced(entry) from error
+            if any(refused in text for refused in _REJECTED):
+                self._journal.settle(entry, State.DROPPED)
+            # Any other error may come from between us and a node that has taken it.
             raise from_rpc_error(error) from error
 
     def _receipt(self, entry: Entry) -> Mapping[str, Any] | None:
@@ -363,11 +328,9 @@ class Sender:
         self, entry: Entry, raw: Mapping[str, Any], intent: Transaction | None
     ) -> TransactionError:
         """Run a reverted transaction again as a call, to learn why."""
-        if intent is not None:
-            try:
-                self.rpc.request("eth_call", [self._call_fields(intent), raw["blockNumber"]])
-            except RpcError as error:
-                return from_rpc_error(error)
+        why = self._pricing.reason(intent, raw["blockNumber"]) if intent is not None else None
+        if why is not None:
+            return why
         return ContractError({}, f"{entry.label} was mined and reverted ({entry.hash}).")
 
 
