@@ -49,7 +49,7 @@ class Pricing:
             What the contract would revert with.
         """
         try:
-            gas = int(self.rpc.request("ethestimateGas", [self.call_fields(intent)]), 16)
+            gas = int(self.rpc.request("eth_estimateGas", [self.call_fields(intent)]), 16)
         except RpcError as error:
             self._explain(intent, error)
             raise from_rpc_error(error) from error

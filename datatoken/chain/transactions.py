@@ -22,6 +22,7 @@ from datatoken.chain.signer import Signer, refuse_public_key
 from datatoken.errors import BadInputError, TransactionError
 
 REBROADCAST_SECONDS = 5.0
+NONCE_ATTEMPTS = 3
 _KNOWN = ("already known", "already imported", "known transaction")
 _NONCE_USED = ("nonce too low", "already been used")
 _REJECTED = (
@@ -123,13 +124,7 @@ class Sender:
                 self._journal.hold(entry)
                 return Sent(entry, intent)
             self._settle_all()
-            entry = self._sign(intent, key)
-            try:
-                self._broadcast(entry)
-            except BaseException:
-                self._journal.release(entry)
-                raise
-            return Sent(entry, intent)
+            return Sent(self._send_new(intent, key), intent)
 
     def wait(self, sent: Sent) -> Receipt:
         """Wait until a transaction is mined and confirmed; see `send`."""
@@ -233,6 +228,22 @@ class Sender:
             except TransactionError:
                 # The node refuses it now (no funds, say): its own command will say so.
                 continue
+
+    def _send_new(self, intent: Transaction, key: str | None) -> Entry:
+        """Sign, journal and send; with another nonce when somebody else used the account."""
+        for attempt in range(NONCE_ATTEMPTS):
+            entry = self._sign(intent, key)
+            try:
+                self._broadcast(entry)
+            except TransactionReplacedError:
+                if attempt == NONCE_ATTEMPTS - 1:
+                    raise
+            except BaseException:
+                self._journal.release(entry)
+                raise
+            else:
+                return entry
+        raise AssertionError("unreachable")
 
     def _sign(self, intent: Transaction, key: str | None) -> Entry:
         fields: dict[str, Any] = {
