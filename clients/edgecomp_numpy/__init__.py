@@ -1,0 +1,1 @@
+"""EdgeComp in NumPy: trains a small network on the rows of one device."""

@@ -1,0 +1,1 @@
+"""Tutorials and the MVPs."""
