@@ -1,4 +1,4 @@
-"""The decision: may this message run at this asset, now?
+"""The decision on one message at one asset.
 
 `authorize` is a pure function of a `View` (everything read at one block, the verified
 documents, the owner's own history) and an `Ask` (what is about to run). It returns a
@@ -158,7 +158,7 @@ def _fresh(view: View, ask: Ask) -> None:
     if state.chain_id != view.network.chain_id:
         raise Refused(
             Reason.WRONG_CHAIN,
-            f"The node serves chain {state.chain_id}, the deployment is on {view.network.chain_id}.",
+            f"The node serves chain {state.chain_id}, not {view.network.chain_id}.",
         )
     if state.block_number < history.last_block:
         raise Refused(
@@ -345,7 +345,9 @@ def _registered(view: View, operation: Hex32) -> OperationDocument:
 def _parameters(view: View, ask: Ask, assignment: Assignment) -> None:
     """Check (5): schemas closed over the app's operations, terms of every level."""
     operations = dict.fromkeys([assignment.operation, assignment.server_operation])
-    documents = [view.operations[op] for op in operations if op is not None]
+    if assignment.operation == assignment.server_operation:
+        operations |= dict.fromkeys(view.tree.partners(assignment))
+    documents = [view.operations[op] for op in operations if op and op in view.operations]
     found: list[str] = []
     for declared, values in [
         ([d.parameters for d in documents], ask.parameters),

@@ -159,6 +159,28 @@ class Gatekeeper:
             raise Refused(Reason.OPERATION_MISMATCH, "The store gave other bytes for the bundle.")
         return content
 
+    def tree(self, job: Hex32) -> VerifiedTree:
+        """Return the verified DDOs of `job`'s algorithm."""
+        with self._lock, _as_refusals():
+            return self._facts(job).tree
+
+    def documents(self, job: Hex32) -> Mapping[Hex32, OperationDocument]:
+        """Return the documents of the operations that `job`'s workflows name, by id."""
+        with self._lock, _as_refusals():
+            return self._facts(job).operations
+
+    def pin(self, lease: Lease) -> None:
+        """Pin a lease's run to its request, without counting a message.
+
+        Raises
+        ------
+        Refused
+            REQUEST_REPLAYED when the request has started another run.
+        """
+        with self._lock:
+            request, chain = self._requests[lease.request], self._reader.network.chain_id
+            self.history.commit((), request, lease.run, chain, lease.block_number)
+
     def authorize(
         self,
         *,
@@ -171,6 +193,7 @@ class Gatekeeper:
         records: Mapping[str, Mapping[str, Scalar]],
         installed: Mapping[str, str],
         request: Hex32 | None = None,
+        count: bool = True,
     ) -> Lease:
         """Decide on one message at a fresh view, and count it before returning the lease.
 
@@ -179,6 +202,8 @@ class Gatekeeper:
         request : Hex32, optional
             Digest of the compute request, as the launcher names it. Below a composite the
             announced one is taken, whatever is named here.
+        count : bool
+            False to ask beforehand: nothing is counted, no run is pinned.
 
         Raises
         ------
@@ -210,9 +235,10 @@ class Gatekeeper:
                 view = self._view(facts, ask, request)
                 lease = authorize(view, ask)
             assert view.request is not None
-            self.history.commit(
-                lease.edges, view.request, run, view.network.chain_id, lease.block_number
-            )
+            if count:
+                self.history.commit(
+                    lease.edges, view.request, run, view.network.chain_id, lease.block_number
+                )
             return lease
 
     def _view(self, facts: _JobFacts, ask: Ask, named: Hex32 | None) -> View:

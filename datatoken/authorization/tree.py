@@ -129,6 +129,35 @@ class VerifiedTree:
                 for below in servers:
                     yield from self._assign(down, level + 1, chosen, below, here)
 
+    def partners(self, server: Assignment) -> list[Hex32]:
+        """Return the operations that run below a composite, driven by its `self` operation.
+
+        Server and clients share one run, and so one run configuration.
+        """
+        found: dict[Hex32, None] = {}
+        todo = [tuple(reversed(server.path))]
+        while todo:
+            down = todo.pop()
+            for child in self._distinct(down[-1]):
+                if len(down) > MAX_DEPTH:
+                    break
+                for one in self._assign((*down, child), 0, None, None, ()):
+                    if one.server_operation == server.operation:
+                        found[one.operation] = None
+                if child in self.ddos and self.ddos[child].children:
+                    todo.append((*down, child))
+        return list(found)
+
+    def _distinct(self, parent: Hex32) -> list[Hex32]:
+        """Return the children of `parent`, one for all leaves that get the same operations."""
+        ddo, seen, found = self.ddos[parent], set(), []
+        for index, child in enumerate(ddo.children):
+            key = tuple(tuple(flow.operations(str(index))) for flow in ddo.service.workflows)
+            if child in self.ddos or key not in seen:
+                found.append(child)
+            seen.add(key)
+        return found
+
 
 def _fixed(parameters: FixedParameters) -> tuple[tuple[Hex32, str, Scalar], ...]:
     return tuple(

@@ -110,7 +110,7 @@ def test_one_changed_byte_gives_another_bundle_and_another_fab() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["../escape.py", "/abs.py", "a/../b.py", "a\\b.py", "a//b.py", "./a.py", "a/", "café.py"],
+    ["../escape.py", "/abs.py", "a/../b.py", "a\\b.py", "a//b.py", "./a.py", "a/", "é.py"],
 )
 def test_path_traversal_in_a_bundle(name: str) -> None:
     content = zipped(("manifest.json", b"{}"), (name, b""))
@@ -132,7 +132,7 @@ def test_same_name_twice_in_a_bundle() -> None:
 def test_compressed_bundle_that_blows_up() -> None:
     content = zipped(("a.py", b"0" * 5_000_000), compress=zipfile.ZIP_DEFLATED)
 
-    with pytest.raises(BadInputError, match="claim more bytes|compressed"):
+    with pytest.raises(BadInputError, match=r"claim more bytes|compressed"):
         read_bundle(content)
 
 
@@ -184,7 +184,7 @@ def test_oversized_bundle() -> None:
     ],
 )
 def test_manifest_that_reaches_outside_its_package(change: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="taken|entry point|reserved"):
+    with pytest.raises(ValueError, match=r"taken|entry point|reserved"):
         manifest(**change)
 
 
