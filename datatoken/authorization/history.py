@@ -151,7 +151,7 @@ class HistoryStore:
             )
 
     def outbox(self) -> list[tuple[Hex32, bytes]]:
-        """Return (digest, content) of the receipts that no recorder has acknowledged, oldest first."""
+        """Return (digest, content) of receipts without an acknowledgement, oldest first."""
         with self._lock:
             return self._db.execute(
                 "SELECT digest, content FROM receipts WHERE acknowledgement IS NULL ORDER BY rowid"

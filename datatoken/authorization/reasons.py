@@ -121,7 +121,7 @@ HINTS: dict[Reason, str] = {
 }
 
 
-class Refused(DataTokenError):
+class Refused(DataTokenError):  # noqa: N818 (the word of DESIGN)
     """A gate refuses: nothing was started, nothing was lost.
 
     Parameters
