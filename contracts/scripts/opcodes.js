@@ -16,7 +16,8 @@ const PUSH32 = 0x7f;
 
 /**
  * Reads the code as instructions, so that the data of a PUSH is never taken for one. Bytes that
- * follow the code as data are read as well: stricter than need be, never laxer.
+ * follow the code as data are read as well. In creation code the constructor comes first; the code
+ * that it deploys is scanned by itself.
  * @param {string} bytecode hex with 0x
  * @returns {string[]} one sentence for each forbidden instruction
  */

@@ -5,13 +5,6 @@ pragma solidity 0.8.37;
 /// @notice One transaction a round, whatever the number of clients. Anyone may append to a chain of
 /// its own; readers take the chain of the job's recorder. The job's status does not matter here.
 interface IRoundLog {
-    /// @param head the chain's newest link
-    /// @param round number of links
-    struct Head {
-        bytes28 head;
-        uint32 round;
-    }
-
     event RoundLogged(
         bytes32 indexed job, address indexed sender, uint32 round, bytes28 head, bytes32 document
     );

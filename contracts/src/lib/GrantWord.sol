@@ -38,6 +38,12 @@ library GrantWord {
         return word & ACTIVE != 0;
     }
 
+    /// @notice Whether the grant holds at a time in seconds.
+    function allowsAt(uint256 word, uint256 time) internal pure returns (bool) {
+        uint256 end = uint64(word);
+        return word & ACTIVE != 0 && (end == 0 || time < end);
+    }
+
     /// @return the word without its active bit and with the next epoch
     function revoked(uint256 word) internal pure returns (uint256) {
         uint256 next = uint256(epoch(word) + 1) << EPOCH_SHIFT;

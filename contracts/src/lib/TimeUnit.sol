@@ -13,9 +13,4 @@ library TimeUnit {
         // slither-disable-next-line timestamp
         return uint64(time > LARGEST_SECONDS ? time / 1000 : time);
     }
-
-    /// @notice Whether a limit in seconds has been reached; a limit of 0 never is.
-    function passed(uint64 limit) internal view returns (bool) {
-        return limit != 0 && limit <= nowSeconds();
-    }
 }

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {IDataTokenRegistry} from "../interfaces/IDataTokenRegistry.sol";
 import {GrantWord} from "../lib/GrantWord.sol";
 import {Limits} from "../lib/Limits.sol";
+import {RecordHead} from "../lib/RecordHead.sol";
 import {TimeUnit} from "../lib/TimeUnit.sol";
 import {Records} from "./Records.sol";
 
@@ -19,7 +20,12 @@ abstract contract Grants is Records {
     bytes32 private constant REVOKE_TYPEHASH =
         keccak256("Revoke(bytes32 child,bytes32 parent,uint32 epoch,uint64 deadline)");
 
-    mapping(bytes32 parent => mapping(bytes32 child => uint256 word)) internal _grants;
+    /// @dev One word as {GrantWord} packs it, as a struct so that its place is worked out once.
+    struct Slot {
+        uint256 word;
+    }
+
+    mapping(bytes32 parent => mapping(bytes32 child => Slot)) internal _grants;
 
     /// @inheritdoc IDataTokenRegistry
     uint256 public counter = 1;
@@ -57,20 +63,23 @@ abstract contract Grants is Records {
         bytes calldata signature
     ) external {
         _checkTerms(parent, expiry);
-        address owner = _ownerOf(child);
-        _checkSignature(owner, GRANT_TYPEHASH, 6, deadline, signature);
-        uint256 word = _grants[parent][child];
-        _checkEpoch(word, epoch);
-        if (word.active()) {
-            if (!_onlyTightens(word, expiry, maxRounds)) revert GrantNotTighter(parent, child);
+        uint256 head = _head(child);
+        _checkSignature(RecordHead.owner(head), GRANT_TYPEHASH, 6, deadline, signature);
+        Slot storage slot = _grants[parent][child];
+        _checkEpoch(slot.word, epoch);
+        if (slot.word.active()) {
+            if (!_onlyTightens(slot.word, expiry, maxRounds)) {
+                revert GrantNotTighter(parent, child);
+            }
             ++counter;
         }
-        _store(child, parent, expiry, maxRounds, epoch);
+        slot.word = GrantWord.pack(expiry, maxRounds, epoch, RecordHead.children(head));
+        emit Granted(child, parent, RecordHead.owner(head), expiry, maxRounds, epoch);
     }
 
     /// @inheritdoc IDataTokenRegistry
     function revoke(bytes32 child, bytes32 parent) external {
-        _checkOwner(child);
+        _ownHead(child);
         _revoke(child, parent, msg.sender);
         ++counter;
     }
@@ -79,7 +88,7 @@ abstract contract Grants is Records {
     function revokeMany(bytes32[] calldata children, bytes32 parent) external {
         _boundWrite(children.length);
         for (uint256 i = 0; i < children.length; ++i) {
-            _checkOwner(children[i]);
+            _ownHead(children[i]);
             _revoke(children[i], parent, msg.sender);
         }
         ++counter;
@@ -93,16 +102,16 @@ abstract contract Grants is Records {
         uint64 deadline,
         bytes calldata signature
     ) external {
-        address owner = _ownerOf(child);
+        address owner = RecordHead.owner(_head(child));
         _checkSignature(owner, REVOKE_TYPEHASH, 4, deadline, signature);
-        _checkEpoch(_grants[parent][child], epoch);
+        _checkEpoch(_grants[parent][child].word, epoch);
         _revoke(child, parent, owner);
         ++counter;
     }
 
     /// @inheritdoc IDataTokenRegistry
     function grantWord(bytes32 parent, bytes32 child) external view returns (uint256) {
-        return _grants[parent][child];
+        return _grants[parent][child].word;
     }
 
     /// @inheritdoc IDataTokenRegistry
@@ -117,7 +126,7 @@ abstract contract Grants is Records {
         }
         words = new uint256[](parents.length);
         for (uint256 i = 0; i < parents.length; ++i) {
-            words[i] = _grants[parents[i]][children[i]];
+            words[i] = _grants[parents[i]][children[i]].word;
         }
     }
 
@@ -126,43 +135,44 @@ abstract contract Grants is Records {
         private
         returns (bool tightened)
     {
-        _checkOwner(child);
-        uint256 word = _grants[parent][child];
+        uint16 children = RecordHead.children(_ownHead(child));
+        Slot storage slot = _grants[parent][child];
+        uint256 word = slot.word;
         uint32 epoch = word.epoch();
         if (word.active()) {
             ++epoch;
             tightened = GrantWord.tighter(expiry, word.expiry())
                 || GrantWord.tighter(maxRounds, word.maxRounds());
         }
-        _store(child, parent, expiry, maxRounds, epoch);
-    }
-
-    function _store(bytes32 child, bytes32 parent, uint64 expiry, uint32 maxRounds, uint32 epoch)
-        private
-    {
-        Record storage record = _records[child];
-        _grants[parent][child] = GrantWord.pack(expiry, maxRounds, epoch, record.children);
-        emit Granted(child, parent, record.owner, expiry, maxRounds, epoch);
+        slot.word = GrantWord.pack(expiry, maxRounds, epoch, children);
+        emit Granted(child, parent, msg.sender, expiry, maxRounds, epoch);
     }
 
     function _revoke(bytes32 child, bytes32 parent, address owner) private {
-        uint256 word = _grants[parent][child].revoked();
-        _grants[parent][child] = word;
+        Slot storage slot = _grants[parent][child];
+        uint256 word = slot.word.revoked();
+        slot.word = word;
         emit Revoked(child, parent, owner, word.epoch());
     }
 
-    function _ownerOf(bytes32 dt) private view returns (address owner) {
-        owner = _records[dt].owner;
-        if (owner == address(0)) revert UnknownToken(dt);
+    /// @return head the head of a token that exists
+    function _head(bytes32 dt) private view returns (uint256 head) {
+        head = _records[dt].head;
+        if (head == 0) revert UnknownToken(dt);
     }
 
-    function _checkOwner(bytes32 dt) private view {
-        if (_ownerOf(dt) != msg.sender) revert NotTokenOwner(dt, msg.sender);
+    /// @return head the head of a token of the caller's
+    function _ownHead(bytes32 dt) private view returns (uint256 head) {
+        head = _records[dt].head;
+        if (RecordHead.owner(head) != msg.sender) {
+            if (head == 0) revert UnknownToken(dt);
+            revert NotTokenOwner(dt, msg.sender);
+        }
     }
 
     function _checkTerms(bytes32 parent, uint64 expiry) private view {
-        _ownerOf(parent);
-        if (TimeUnit.passed(expiry)) revert ExpiryPassed(expiry);
+        if (_records[parent].head == 0) revert UnknownToken(parent);
+        if (expiry != 0 && expiry <= TimeUnit.nowSeconds()) revert ExpiryPassed(expiry);
     }
 
     function _checkEpoch(uint256 word, uint32 given) private pure {

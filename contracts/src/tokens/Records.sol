@@ -7,10 +7,13 @@ import {IDataTokenRegistry} from "../interfaces/IDataTokenRegistry.sol";
 import {IInstitutionRegistry} from "../interfaces/IInstitutionRegistry.sol";
 import {TokenKind} from "../lib/Codes.sol";
 import {Limits} from "../lib/Limits.sol";
+import {RecordHead} from "../lib/RecordHead.sol";
 import {TimeUnit} from "../lib/TimeUnit.sol";
 
 /// @title Minting and reading data tokens
 abstract contract Records is IDataTokenRegistry, EIP712 {
+    using RecordHead for uint256;
+
     bytes32 private constant MINT_TYPEHASH = keccak256(
         "Mint(address owner,uint8 kind,bytes32 proof,bytes32 ddo,bytes32 childrenHash,uint16 children,uint32 salt,uint64 deadline)"
     );
@@ -18,7 +21,14 @@ abstract contract Records is IDataTokenRegistry, EIP712 {
     /// @inheritdoc IDataTokenRegistry
     IInstitutionRegistry public immutable institutions;
 
-    mapping(bytes32 dt => Record) internal _records;
+    /// @dev A {Record} in three words. The head, as {RecordHead} packs it, is never 0 once minted.
+    struct Stored {
+        uint256 head;
+        bytes32 proof;
+        bytes32 ddo;
+    }
+
+    mapping(bytes32 dt => Stored) internal _records;
 
     constructor(IInstitutionRegistry institutions_) {
         if (address(institutions_) == address(0)) revert ZeroAddress();
@@ -55,18 +65,16 @@ abstract contract Records is IDataTokenRegistry, EIP712 {
 
     /// @inheritdoc IDataTokenRegistry
     function dtOf(address owner, bytes32 proof, bytes32 childrenHash, uint32 salt)
-        public
+        external
         view
         returns (bytes32)
     {
-        return keccak256(
-            abi.encode(block.chainid, address(this), owner, proof, childrenHash, salt)
-        );
+        return _id(owner, proof, childrenHash, salt);
     }
 
     /// @inheritdoc IDataTokenRegistry
     function token(bytes32 dt) external view returns (Record memory) {
-        return _records[dt];
+        return _read(dt);
     }
 
     /// @inheritdoc IDataTokenRegistry
@@ -74,7 +82,7 @@ abstract contract Records is IDataTokenRegistry, EIP712 {
         _boundRead(dts.length);
         found = new Record[](dts.length);
         for (uint256 i = 0; i < dts.length; ++i) {
-            found[i] = _records[dts[i]];
+            found[i] = _read(dts[i]);
         }
     }
 
@@ -84,8 +92,8 @@ abstract contract Records is IDataTokenRegistry, EIP712 {
         view
         returns (address owner, uint8 kind, uint16 children)
     {
-        Record storage found = _records[dt];
-        return (found.owner, found.kind, found.children);
+        uint256 head = _records[dt].head;
+        return (head.owner(), head.kind(), head.children());
     }
 
     function _mint(
@@ -103,14 +111,11 @@ abstract contract Records is IDataTokenRegistry, EIP712 {
             revert InvalidChildren(children, childrenHash);
         }
         if (!institutions.isParticipant(owner)) revert NotParticipant(owner);
-        dt = dtOf(owner, proof, childrenHash, salt);
-        Record storage record = _records[dt];
-        if (record.owner != address(0)) revert TokenExists(dt);
-        record.owner = owner;
-        record.kind = kind;
-        record.children = children;
-        record.mintedAt = uint40(TimeUnit.nowSeconds());
-        record.salt = salt;
+        dt = _id(owner, proof, childrenHash, salt);
+        Stored storage record = _records[dt];
+        if (record.head != 0) revert TokenExists(dt);
+        record.head =
+            RecordHead.pack(owner, kind, children, uint40(TimeUnit.nowSeconds()), salt);
         record.proof = proof;
         record.ddo = ddo;
         emit TokenMinted(dt, owner, ddo, kind, proof, childrenHash, children);
@@ -133,6 +138,28 @@ abstract contract Records is IDataTokenRegistry, EIP712 {
         if (!SignatureChecker.isValidSignatureNow(signer, digest, signature)) {
             revert InvalidSignature(signer);
         }
+    }
+
+    function _id(address owner, bytes32 proof, bytes32 childrenHash, uint32 salt)
+        internal
+        view
+        returns (bytes32)
+    {
+        return keccak256(
+            abi.encode(block.chainid, address(this), owner, proof, childrenHash, salt)
+        );
+    }
+
+    function _read(bytes32 dt) private view returns (Record memory record) {
+        Stored storage stored = _records[dt];
+        uint256 head = stored.head;
+        record.owner = head.owner();
+        record.kind = head.kind();
+        record.children = head.children();
+        record.mintedAt = head.mintedAt();
+        record.salt = head.salt();
+        record.proof = stored.proof;
+        record.ddo = stored.ddo;
     }
 
     function _boundRead(uint256 length) internal pure {
