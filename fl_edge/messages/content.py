@@ -1,7 +1,7 @@
 """What a message holds, read once and strictly: the input of digest, policy and decision."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fl_edge.messages.npy import NpyHeader, read_header
 from fl_edge.messages.objects import (
@@ -81,6 +81,17 @@ class Content:
     def values(self) -> tuple[Values, ...]:
         """Return the MetricRecords and ConfigRecords."""
         return tuple(record for record in self.records if isinstance(record, Values))
+
+    def outline(self) -> "Content":
+        """Return the same without the arrays' bytes: all that a reply is held against."""
+        return Content(
+            tuple(
+                Arrays(record.name, tuple(replace(array, chunks=()) for array in record.arrays))
+                if isinstance(record, Arrays)
+                else record
+                for record in self.records
+            )
+        )
 
 
 def read_content(
