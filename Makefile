@@ -1,0 +1,63 @@
+# DataToken. Needs Python 3.11 or 3.12 and, for the local chain, Node; all else it sets up itself.
+#
+#   make demo [ARGS="--users 6 --tensorflow --json"]   the main job, end to end
+#   make test                                          all tests but long fuzzing and notebooks
+#   make test-all                                      those too
+#   make lint | make contracts | make clean
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+TOOLS := .tools
+UV ?= $(TOOLS)/bin/uv
+EXTRAS := --extra flower --extra service --extra examples --extra plot
+ALL := $(EXTRAS) --extra tensorflow
+RUN := $(UV) run --frozen --no-sync
+NPM := scripts/npm
+STAMP := .venv/.synced
+FULL := .venv/.synced-all
+NODE_STAMP := contracts/node_modules/.synced
+export UV_PYTHON_PREFERENCE ?= only-system
+
+.PHONY: demo test test-all lint contracts clean setup
+
+demo: $(if $(findstring tensorflow,$(ARGS)),$(FULL),$(STAMP)) $(NODE_STAMP)
+	@$(RUN) python -m examples.mvp2_wearables $(ARGS)
+
+test: setup lint contracts
+	@$(RUN) pytest -m "not slow" $(ARGS)
+
+test-all: setup lint contracts
+	@$(RUN) pytest $(ARGS)
+	@cd contracts && ../$(NPM) run coverage
+
+lint: setup
+	@$(RUN) ruff format --check .
+	@$(RUN) ruff check .
+	@$(RUN) mypy
+	@$(RUN) lint-imports
+
+contracts: $(NODE_STAMP)
+	@cd contracts && ../$(NPM) run check
+	@cd contracts && ../$(NPM) test
+
+setup: $(FULL) $(NODE_STAMP)
+
+$(UV):
+	@echo "Setting up uv $(UV_VERSION) in $(TOOLS)…"
+	@$(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(STAMP): $(UV) pyproject.toml uv.lock
+	@$(UV) sync --frozen --inexact --python $(PYTHON) $(EXTRAS)
+	@touch $@
+
+$(FULL): $(STAMP)
+	@$(UV) sync --frozen --python $(PYTHON) $(ALL)
+	@touch $@
+
+$(NODE_STAMP): $(UV) contracts/package.json contracts/package-lock.json
+	@cd contracts && ../$(NPM) ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+clean:
+	rm -rf .venv $(TOOLS) contracts/node_modules contracts/out contracts/cache demo-output
