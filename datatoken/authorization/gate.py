@@ -322,7 +322,7 @@ class Gatekeeper:
         level = [algorithm]
         while level:
             state = self._reader.snapshot(job, [(dt, ZERO32) for dt in level], [])
-            records |= state.records
+            records |= {dt: state.records[dt] for dt in level}
             below: list[Hex32] = []
             for dt in level:
                 record = records[dt]
