@@ -15,16 +15,17 @@ if TYPE_CHECKING:
 def minimum(tree: VerifiedTree, path: tuple[Hex32, ...], level: int, *, all_required: bool) -> int:
     """Return how many children of ``path[level]`` must take part.
 
-    The composite's own term (default: all of them), and the stricter one of the child on
-    the path, where it has one.
+    The composite's own term (default: all of them), and the stricter one of the leaf on the
+    path, where it has one (a composite's term is about its own children).
     """
     ddo = tree.ddos[path[level]]
     total = len(ddo.children)
     if all_required or ddo.terms.min_participants is None:
         return total
     needed = ddo.terms.min_participants
-    if level > 0 and path[level - 1] in tree.ddos:
-        needed = max(needed, tree.ddos[path[level - 1]].terms.min_participants or 0)
+    below = tree.ddos.get(path[level - 1]) if level > 0 else None
+    if below is not None and not below.children:
+        needed = max(needed, below.terms.min_participants or 0)
     return min(needed, total)
 
 

@@ -117,7 +117,8 @@ def _check_terms(
     if terms.guarantors and allowed and not set(allowed) <= set(terms.guarantors):
         add("guarantors", "the parent accepts guarantors that the child does not")
     minimum, members = asked.terms.min_participants, len(parent.children)
-    if terms.min_participants is not None:
+    # On a composite the minimum is of its own children, so it asks nothing of the parent.
+    if terms.min_participants is not None and not child.children:
         if terms.min_participants > members:
             add("min_participants", f"{terms.min_participants} of {members} children")
         elif minimum is not None and minimum < terms.min_participants:
