@@ -2,12 +2,21 @@
 
 import typer
 
+from fl_edge.cli import supernode
+
 app = typer.Typer(
     name="fl-edge",
     help="Run Flower under the gate of the data owner.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
+    pretty_exceptions_show_locals=False,
 )
+supernode.register(app)
+
+
+@app.callback()
+def _root() -> None:
+    """Run Flower under the gate of the data owner."""
 
 
 def main() -> None:
