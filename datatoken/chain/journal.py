@@ -25,8 +25,9 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS transactions (
     id INTEGER PRIMARY KEY,
     chain TEXT NOT NULL, account TEXT NOT NULL, key TEXT, intent TEXT NOT NULL,
-    label TEXT NOT NULL, nonce INTEGER NOT NULL, hash TEXT NOT NULL UNIQUE, raw BLOB NOT NULL,
-    state TEXT NOT NULL, delivered INTEGER NOT NULL, holder TEXT NOT NULL, created REAL NOT NULL
+    label TEXT NOT NULL, nonce INTEGER NOT NULL, hash TEXT NOT NULL, raw BLOB NOT NULL,
+    state TEXT NOT NULL, delivered INTEGER NOT NULL, holder TEXT NOT NULL, created REAL NOT NULL,
+    UNIQUE (chain, hash)
 );
 CREATE UNIQUE INDEX IF NOT EXISTS one_per_key ON transactions (chain, account, key)
     WHERE key IS NOT NULL AND state IN ('signed', 'mined');
@@ -185,6 +186,11 @@ class Journal:
         """Write a signed transaction to disk, before it is sent."""
         row = (self.chain, self.account, key, intent, label, nonce, tx_hash, raw)
         with self._guard, self._readable(), self._database:
+            # Signing is deterministic: a rejected transaction may be signed again, byte by byte.
+            self._database.execute(
+                "DELETE FROM transactions WHERE chain = ? AND hash = ? AND state = 'dropped'",
+                (self.chain, tx_hash),
+            )
             cursor = self._database.execute(
                 "INSERT INTO transactions (chain, account, key, intent, label, nonce, hash, raw, "
                 "state, delivered, holder, created) "

@@ -299,6 +299,7 @@ class Sender:
     def _await_receipt(self, entry: Entry) -> Mapping[str, Any]:
         deadline = time.monotonic() + self.profile.receipt_timeout
         again = time.monotonic() + REBROADCAST_SECONDS
+        pause = self.profile.poll_interval / 16  # a local chain mines at once
         while True:
             raw = self._receipt(entry)
             if raw is not None and self._confirmed(raw):
@@ -314,7 +315,8 @@ class Sender:
                     f"{self.profile.receipt_timeout:.0f} s.",
                     "Repeat the command later; it is not sent twice.",
                 )
-            time.sleep(self.profile.poll_interval)
+            time.sleep(pause)
+            pause = min(2 * pause, self.profile.poll_interval)
 
     def _confirmed(self, raw: Mapping[str, Any]) -> bool:
         if self.profile.confirmations == 0:

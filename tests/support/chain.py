@@ -194,10 +194,23 @@ def _account(
 
 
 def start_chain(folder: Path, *, state: Path | None = None, profile: str = "anvil") -> Chain:
-    """Start anvil in `folder` and deploy; the caller closes it."""
+    """Start anvil in `folder` and deploy; the caller closes it.
+
+    With the profile `platon-stand-in` the node has PlatON's old rules and its clock in
+    milliseconds.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     chosen = load_profile(profile)
-    return Chain.start(folder, Anvil.start(state=state, chain_id=chosen.chain_id), chosen)
+    if profile != "platon-stand-in":
+        return Chain.start(folder, Anvil.start(state=state, chain_id=chosen.chain_id), chosen)
+    anvil = Anvil.start(
+        chain_id=chosen.chain_id,
+        mixed_mining=False,
+        extra=["--hardfork", "istanbul", "--timestamp", str(time.time_ns() // 10**6)],
+    )
+    with Rpc(anvil.url) as rpc:
+        rpc.request("anvil_setBlockTimestampInterval", [1000])
+    return Chain.start(folder, anvil, chosen)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
