@@ -33,6 +33,7 @@ ACCOUNT, TIMESTAMP, NONCE, SIGNATURE = (
     "DataToken-Nonce",
     "DataToken-Signature",
 )
+SIGNED_HEADERS = (ACCOUNT, TIMESTAMP, NONCE, SIGNATURE)
 _ADDRESS: TypeAdapter[str] = TypeAdapter(Address)
 _SIGNATURE: TypeAdapter[str] = TypeAdapter(Signature)
 _NONCE_DIGITS = 32
