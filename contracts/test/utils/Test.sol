@@ -7,6 +7,7 @@ interface Vm {
     function sign(uint256 key, bytes32 digest) external pure returns (uint8 v, bytes32 r, bytes32 s);
     function prank(address sender) external;
     function warp(uint256 time) external;
+    function etch(address target, bytes calldata code) external;
     function roll(uint256 number) external;
     function chainId(uint256 id) external;
     function assume(bool condition) external pure;
@@ -14,7 +15,6 @@ interface Vm {
     function expectRevert(bytes4 selector) external;
     function expectRevert() external;
     function expectEmit(bool topic1, bool topic2, bool topic3, bool data) external;
-    function toString(uint256 value) external pure returns (string memory);
 }
 
 /// @dev Assertions: forge counts a test as failed when it reverts.
