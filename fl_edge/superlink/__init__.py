@@ -1,0 +1,1 @@
+"""The maker's side: a Flower SuperLink that runs what the chain says, round by round."""

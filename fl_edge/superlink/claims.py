@@ -1,0 +1,236 @@
+"""Takes what ServerApps claim of rounds, keeps the aggregates, and tells the recorder.
+
+A thread of its own, so that no message waits for the recorder. A claim stays on disk until the
+recorder has taken it; what the SuperLink counts itself is told again with the next change.
+"""
+
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Mapping
+from logging import WARNING
+from pathlib import Path
+from typing import Protocol
+
+from flwr.supercore import log
+
+from datatoken.errors import DataTokenError, LocalEnvironmentError
+from datatoken.types import Hex32, MessageKind
+from fl_edge.strategy.spool import (
+    AggregateFile,
+    Claim,
+    RunTerms,
+    Spool,
+    arrays_from_npz,
+)
+from fl_edge.superlink.runs import Admission, RunBook
+from fl_edge.superlink.watch import Named
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS aggregates (id INTEGER PRIMARY KEY, job TEXT NOT NULL,
+    run TEXT NOT NULL, round INTEGER NOT NULL, digest TEXT NOT NULL, path TEXT NOT NULL);
+"""
+PAUSE, RETRY_AFTER, MAX_TRIES = 0.3, 2.0, 30
+
+
+class Recorder(Protocol):
+    """What is told to a recorder (`datatoken.service.client.RecorderClient`)."""
+
+    def name_round(
+        self,
+        job: Hex32,
+        *,
+        run: str,
+        kind: MessageKind,
+        input_digest: Hex32,
+        expected: int | None = None,
+        annotations: Mapping[str, str] | None = None,
+    ) -> None:
+        """Tell who is expected in a round, and what is claimed of it."""
+        ...
+
+
+class Aggregates:
+    """The aggregates that the recorder was told of, by job.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the files are; made if it does not exist.
+
+    Raises
+    ------
+    LocalEnvironmentError
+        When the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._lock = folder, threading.Lock()
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._db = sqlite3.connect(
+                folder / "index.sqlite", check_same_thread=False, isolation_level=None
+            )
+            self._db.executescript(SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            raise LocalEnvironmentError(f"The folder {folder} can't be written: {error}.") from None
+
+    def keep(self, job: Hex32, run: int, claim: Claim, content: bytes) -> None:
+        """Keep an aggregate; its digest was checked and the recorder has taken the claim."""
+        assert claim.digest is not None
+        path = self._folder / f"{claim.digest[2:]}.npz"
+        if not path.exists():
+            partial = path.with_suffix(".part")
+            partial.write_bytes(content)
+            partial.replace(path)
+        with self._lock:
+            self._db.execute(
+                "INSERT INTO aggregates (job, run, round, digest, path) VALUES (?, ?, ?, ?, ?)",
+                (job, str(run), claim.round, claim.digest, str(path)),
+            )
+
+    def last(self, job: Hex32) -> AggregateFile | None:
+        """Return the aggregate of the job's furthest round, the newest where several are."""
+        with self._lock:
+            row = self._db.execute(
+                "SELECT path, digest, round FROM aggregates WHERE job = ? "
+                "ORDER BY round DESC, id DESC LIMIT 1",
+                (job,),
+            ).fetchone()
+        return AggregateFile(path=row[0], digest=row[1], round=row[2]) if row else None
+
+
+class ClaimCourier:
+    """Carries claims and counts to the recorders.
+
+    Parameters
+    ----------
+    spool : Path
+        Folder of the ServerApps.
+    book : RunBook
+    aggregates : Aggregates
+    recorder_of : callable
+        Returns the recorder of a job.
+    """
+
+    def __init__(
+        self,
+        spool: Path,
+        book: RunBook,
+        aggregates: Aggregates,
+        recorder_of: Callable[[Hex32], Recorder],
+    ) -> None:
+        self.spool, self.book, self.aggregates = spool, book, aggregates
+        self._recorder_of = recorder_of
+        self._names: queue.SimpleQueue[Named] = queue.SimpleQueue()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="claims", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Carry what waits once more, then end the thread."""
+        self._stop.set()
+        self._thread.join(timeout=10)
+
+    def name(self, named: Named) -> None:
+        """Tell a recorder how many receipts to expect; returns at once."""
+        self._names.put(named)
+
+    def begin(self, run: int, admission: Admission) -> None:
+        """Write a new run's terms for its ServerApp; before it can start."""
+        start = self.aggregates.last(admission.job) if admission.resume else None
+        terms = RunTerms(job=admission.job, minimum=admission.minimum, start=start)
+        Spool(self.spool, run).put_terms(terms)
+
+    def carry(self) -> bool:
+        """Carry all that waits; return whether all of it was taken."""
+        latest: dict[tuple[int, MessageKind, Hex32], Named] = {}
+        while not self._names.empty():
+            named = self._names.get()
+            latest[(named.run, named.kind, named.input)] = named
+        done = [self._carry_name(named) for named in latest.values()]
+        for folder in sorted(self.spool.glob("[0-9]*")):
+            run = int(folder.name)
+            done += [self._carry_claim(run, *one) for one in Spool(self.spool, run).claims()]
+        return all(done)
+
+    def _work(self) -> None:
+        while not self._stop.wait(PAUSE):
+            if not self.carry():
+                self._stop.wait(RETRY_AFTER)
+        self.carry()
+
+    def _carry_name(self, named: Named) -> bool:
+        admission = self.book.get(named.run)
+        if admission is None:
+            return True
+        sent = self._tell(
+            admission.job, str(named.run), named.kind, named.input, named.expected, {}
+        )
+        if not sent:
+            self._names.put(named)
+        return sent
+
+    def _carry_claim(self, run: int, path: Path, claim: Claim) -> bool:
+        admission = self.book.get(run)
+        if admission is None:
+            path.unlink(missing_ok=True)
+            return True
+        content, annotations = b"", {"round": str(claim.round)}
+        annotations["contributed"] = f"{claim.expected} of {claim.sent}"
+        if claim.aggregate is not None and claim.digest is not None:
+            try:
+                content = (path.parent / claim.aggregate).read_bytes()
+                arrays_from_npz(content, claim.digest)
+            except (OSError, DataTokenError) as error:
+                log(WARNING, "A claim of run %s is left out: %s", run, error)
+                path.unlink(missing_ok=True)
+                return True
+            annotations["aggregate"] = claim.digest
+        taken = self._tell(
+            admission.job, str(run), claim.kind, claim.input, claim.expected, annotations
+        )
+        if not taken:
+            return False
+        if content:
+            self.aggregates.keep(admission.job, run, claim, content)
+            (path.parent / str(claim.aggregate)).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        return True
+
+    def _tell(
+        self,
+        job: Hex32,
+        run: str,
+        kind: MessageKind,
+        digest: Hex32,
+        expected: int,
+        annotations: dict[str, str],
+    ) -> bool:
+        try:
+            self._recorder_of(job).name_round(
+                job,
+                run=run,
+                kind=kind,
+                input_digest=digest,
+                expected=expected,
+                annotations=annotations,
+            )
+        except DataTokenError as error:
+            log(WARNING, "The recorder was not told of a round of run %s: %s", run, error)
+            return False
+        return True
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Wait for a condition; return whether it came true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
