@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from datatoken.cli import institution, key, op, up
+from datatoken.cli import institution, key, op, recorder, up
 from datatoken.cli.errors import run
 from datatoken.cli.session import Command
 
@@ -45,6 +45,7 @@ def _root(
 app.command(cls=Command)(up.up)
 app.command(cls=Command)(up.down)
 app.command(cls=Command)(up.status)
+app.command(cls=Command)(recorder.recorder)
 app.add_typer(key.app, name="key")
 app.add_typer(institution.app, name="institution")
 app.add_typer(institution.user_app, name="user")
