@@ -1,16 +1,21 @@
 """The command ``fl-edge``: one thin module a command."""
 
+import sys
+from collections.abc import Sequence
+
 import typer
 
-from fl_edge.cli import supernode
+from datatoken.cli.errors import run
+from fl_edge.cli import superlink, supernode
 
 app = typer.Typer(
     name="fl-edge",
     help="Run Flower under the gate of the data owner.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    pretty_exceptions_show_locals=False,
+    pretty_exceptions_enable=False,
 )
+superlink.register(app)
 supernode.register(app)
 
 
@@ -19,6 +24,6 @@ def _root() -> None:
     """Run Flower under the gate of the data owner."""
 
 
-def main() -> None:
-    """Run ``fl-edge``."""
-    app()
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run ``fl-edge`` and leave with a documented exit code."""
+    sys.exit(run(app, "fl-edge", arguments))
