@@ -249,7 +249,7 @@ class EventReader:
             identity = content["deployment"]
             self._next = int(content["next_block"])
             self._seen = {(str(a), int(b)): int(block) for a, b, block in content["seen"]}
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BadInputError(

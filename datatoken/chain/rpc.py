@@ -201,8 +201,10 @@ class Rpc:
             call["from"] = sender
         answer = self.request("eth_call", [call, block])
         try:
+            if not answer.startswith("0x"):
+                raise ValueError("no hex")
             return bytes.fromhex(answer[2:])
-        except (TypeError, ValueError) as error:
+        except (AttributeError, TypeError, ValueError) as error:
             raise ChainUnreachableError(
                 "The chain's endpoint answered eth_call with something else than hex."
             ) from error

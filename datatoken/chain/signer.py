@@ -156,13 +156,13 @@ class Signer:
             raise KeystoreError("The password of a keystore must not be empty.")
         document = Account.encrypt(self._account.key, password, kdf="scrypt", iterations=work)
         content = json.dumps(document).encode()
+        if path.exists():
+            raise KeystoreError(
+                f"The keystore {path} exists and is not replaced.", "Choose another file."
+            )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError as error:
-            raise KeystoreError(
-                f"The keystore {path} exists and is not replaced.", "Choose another file."
-            ) from error
         except OSError as error:
             raise LocalEnvironmentError(
                 f"The keystore {path} cannot be written: {error.strerror}."

@@ -6,7 +6,7 @@ import pytest
 
 from datatoken.chain import errors
 from datatoken.chain.contracts import Contracts
-from datatoken.chain.deployment import Deployment, deploy
+from datatoken.chain.deployment import deploy
 from datatoken.chain.events import InstitutionAdded, InstitutionRemoved, UserEnrolled
 from datatoken.chain.rpc import Rpc
 from datatoken.chain.signer import Signer
@@ -183,23 +183,3 @@ def test_a_successor_must_accept_the_administration(new_chain: Callable[..., Cha
     own.a.send(registry.accept_ownership())
 
     assert registry.administrator() == own.a.address
-
-
-def test_the_deployment_runs_on_a_chain_with_platons_rules(
-    new_chain: Callable[..., Chain],
-) -> None:
-    """Old opcodes, one gas price, block time in milliseconds.
-
-    Acceptance: 97.
-    """
-    own = new_chain(profile="platon-stand-in")
-    job, algorithm, data = own.simple_job()
-
-    state = own.reader().snapshot(job, [(data, algorithm)])
-
-    block = own.rpc.request("eth_getBlockByNumber", [hex(state.block_number), False])
-    assert int(block["timestamp"], 16) > 10**11
-    assert state.time == int(block["timestamp"], 16) // 1000
-    assert state.chain_id == 20250407
-    assert abs(state.records[data].minted_at - state.time) < 60
-    assert isinstance(own.deployment, Deployment)
