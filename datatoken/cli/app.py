@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from datatoken.cli import institution, key, op, recorder, up
+from datatoken.cli import (
+    dt,
+    grant,
+    institution,
+    job,
+    key,
+    op,
+    recorder,
+    review,
+    task,
+    trace,
+    up,
+    verify,
+)
 from datatoken.cli.errors import run
 from datatoken.cli.session import Command
 
@@ -50,6 +63,17 @@ app.add_typer(key.app, name="key")
 app.add_typer(institution.app, name="institution")
 app.add_typer(institution.user_app, name="user")
 app.add_typer(op.app, name="op")
+app.add_typer(dt.app, name="dt")
+app.command("review", cls=Command)(review.review_command)
+app.command(cls=Command)(grant.grant)
+app.command(cls=Command)(grant.revoke)
+app.command(cls=Command)(grant.relay)
+app.command(cls=Command)(grant.delegate)
+app.add_typer(task.app, name="task")
+app.add_typer(job.app, name="job")
+app.command(cls=Command)(trace.inbox)
+app.command(cls=Command)(trace.trace)
+app.add_typer(verify.app, name="verify")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

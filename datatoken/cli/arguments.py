@@ -59,16 +59,6 @@ def moment(text: str | None, now: int) -> int:
     return int(aware.timestamp())
 
 
-def show_moment(seconds: int | None) -> str:
-    """Return a moment for people, in UTC; a dash for none."""
-    if not seconds:
-        return "-"
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (OverflowError, ValueError, OSError):
-        return str(seconds)
-
-
 def scalar(text: str) -> Scalar:
     """Read a parameter's value as Flower's run-config does: TOML, else the text itself."""
     try:

@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.text import Text
 from typer.main import get_command
 
-from datatoken.cli.output import clean, plain
+from datatoken.cli.output import plain
 from datatoken.cli.settings import Format
 from datatoken.errors import DataTokenError, ExitCode
+from datatoken.text import clean
 
 INTERRUPTED = 130
 DEBUG = "DATATOKEN_DEBUG"

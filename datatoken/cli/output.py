@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import sys
-import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum, IntEnum
@@ -16,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from datatoken.cli.settings import Format
+from datatoken.text import clean
 
 
 def plain(value: Any) -> Any:
@@ -33,20 +33,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value
-
-
-def clean(text: str) -> str:
-    """Return a text without characters that a terminal would obey or that hide others.
-
-    Names and code come from strangers: escape sequences and bidirectional marks must not
-    change what the reader sees.
-    """
-    return "".join(
-        c
-        if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Zl", "Zp")
-        else f"\\u{ord(c):04x}"
-        for c in text
-    )
 
 
 class Output:
