@@ -127,6 +127,15 @@ contract InstitutionRegistryTest is Fixture {
         institutions.removeUsers(many);
     }
 
+    function test_a_stranger_cannot_move_the_counter_with_an_empty_list() external {
+        uint256 before = institutions.counter() + tokens.counter();
+        vm.prank(stranger);
+        institutions.removeUsers(new address[](0));
+        vm.prank(stranger);
+        tokens.revokeMany(new bytes32[](0), "x");
+        assertEq(institutions.counter() + tokens.counter(), before);
+    }
+
     function test_zero_address_is_never_a_participant() external {
         vm.prank(bankA);
         vm.expectRevert(ISharedErrors.ZeroAddress.selector);
