@@ -6,6 +6,7 @@ files, ``.info/CONTENT`` last) is the one that flwr 1.40 and 1.41 build and inst
 """
 
 import math
+import re
 import tomllib
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +20,8 @@ MAX_FAB_BYTES = 10 * 1024 * 1024
 CONFIG, CONTENT = "pyproject.toml", ".info/CONTENT"
 VERSION, PUBLISHER, FLWR = "1.0.0", "datatoken", "flwr>=1.40"
 MAX_NAME = 32
+_BARE = re.compile(r"[A-Za-z0-9_\-]+")
+_ESCAPES = {"\b": "\\b", "\n": "\\n", "\f": "\\f", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 
 
 def build_fab(client: bytes, server: bytes | None) -> bytes:
@@ -159,7 +162,11 @@ def _content_list(files: Mapping[str, bytes]) -> bytes:
 
 
 def _pyproject(client: Bundle, server: Bundle) -> bytes:
-    """Write the TOML by hand: a library's next version could write it in another way."""
+    """Write the TOML by hand: a library's next version could write it in another way.
+
+    It is the form of flwr 1.40 and 1.41, so that `flwr run` of the unpacked files sends these
+    very bytes.
+    """
     name = f"{client.manifest.name}-{server.manifest.name}"
     if len(name) > MAX_NAME:
         cut = (MAX_NAME - 1) // 2
@@ -171,7 +178,9 @@ def _pyproject(client: Bundle, server: Bundle) -> bytes:
         "[project]",
         f"name = {_toml(name)}",
         f"version = {_toml(VERSION)}",
-        f"dependencies = [{', '.join(map(_toml, dict.fromkeys(dependencies)))}]",
+        "dependencies = [",
+        *(f"    {_toml(text)}," for text in dict.fromkeys(dependencies)),
+        "]",
         "",
         "[tool.flwr.app]",
         f"publisher = {_toml(PUBLISHER)}",
@@ -180,7 +189,7 @@ def _pyproject(client: Bundle, server: Bundle) -> bytes:
         *(f"{key} = {_toml(components[key])}" for key in sorted(components)),
         "",
         "[tool.flwr.app.config]",
-        *(f"{_toml(key)} = {_toml(value)}" for key, value in config.items()),
+        *(f"{_key(key)} = {_toml(value)}" for key, value in config.items()),
         "",
     ]
     return "\n".join(lines).encode()
@@ -189,12 +198,17 @@ def _pyproject(client: Bundle, server: Bundle) -> bytes:
 def _toml(value: Scalar) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, float):
-        text = repr(value)
-        return text if any(mark in text for mark in ".en") else f"{text}.0"
-    if isinstance(value, int):
-        return str(value)
+    if isinstance(value, (int, float)):
+        return repr(value)
     escaped = "".join(
-        f"\\u{ord(char):04x}" if ord(char) < 0x20 or char in '"\\\x7f' else char for char in value
+        _ESCAPES.get(char, f"\\u{ord(char):04x}" if _is_control(char) else char) for char in value
     )
     return f'"{escaped}"'
+
+
+def _is_control(char: str) -> bool:
+    return (ord(char) < 0x20 and char != "\t") or ord(char) == 0x7F
+
+
+def _key(name: str) -> str:
+    return name if _BARE.fullmatch(name) else _toml(name)
