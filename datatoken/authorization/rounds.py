@@ -9,7 +9,7 @@ from datatoken.authorization.view import ChainState, EdgeKey, History, LogState,
 from datatoken.types import Hex32, MessageKind
 
 if TYPE_CHECKING:
-    from datatoken.authorization.decision import Ask
+    from datatoken.authorization.ask import Ask
 
 
 def minimum(tree: VerifiedTree, path: tuple[Hex32, ...], level: int, *, all_required: bool) -> int:
