@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum, IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from pydantic import BaseModel
 from rich.console import Console, RenderableType
@@ -35,6 +35,15 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+WIDTH = 200
+"""Columns at least: an id that is cut or folded cannot be copied; the terminal wraps it."""
+
+
+def _console(file: TextIO) -> Console:
+    found = Console(file=file, highlight=False, soft_wrap=True)
+    return Console(file=file, highlight=False, soft_wrap=True, width=max(found.width, WIDTH))
+
+
 class Output:
     """Prints one command's result, as text or as one JSON object.
 
@@ -45,8 +54,8 @@ class Output:
 
     def __init__(self, format: Format) -> None:
         self.format = format
-        self.console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
-        self.errors = Console(file=sys.stderr, highlight=False, soft_wrap=True)
+        self.console = _console(sys.stdout)
+        self.errors = _console(sys.stderr)
 
     @property
     def json(self) -> bool:
