@@ -46,7 +46,7 @@ def launch(settings: Settings) -> ExitCode:
     replace_environment(app_environment(os.environ, home, settings.pass_env))
     try:
         make_gate, stop = _prepare(settings, port)
-        return _run(settings.flwr_arguments(port), make_gate, stop)
+        return run_gated(settings.flwr_arguments(port), make_gate, stop)
     finally:
         os.close(lock)
 
@@ -82,9 +82,16 @@ def _prepare(
     return make_gate, side.outbox.stop
 
 
-def _run(
+def run_gated(
     arguments: list[str], make_gate: Callable[["Link"], "Link"], stop: Callable[[], None]
 ) -> ExitCode:
+    """Run flwr's SuperNode behind a gate until it ends; return the exit code.
+
+    Raises
+    ------
+    LocalEnvironmentError
+        The seam is gone, or flwr could not start.
+    """
     from flwr.supercore.exit import add_exit_handler
     from flwr.supercore.exit.exit_handler import trigger_exit_handlers
     from flwr.supernode.cli import flower_supernode

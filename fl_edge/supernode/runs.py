@@ -18,11 +18,9 @@ from datatoken.authorization.reasons import Reason, Refused
 from datatoken.errors import BadInputError
 from datatoken.types import Hex32, Scalar, sha256_hex
 from fl_edge.fab import app_config, effective_config
+from fl_edge.fab.keys import JOB_KEY, REQUEST_KEY
 
-JOB_KEY = "datatoken-job"
-REQUEST_KEY = "datatoken-request"
 HINT_KEYS = (JOB_KEY, REQUEST_KEY)
-"""Run-config keys that the SuperLink launcher adds; hints, checked like everything else."""
 
 HEX32 = re.compile(r"0x[0-9a-f]{64}")
 SAFE_NAME = re.compile(r"[A-Za-z0-9][\w.\-+]{0,127}", re.ASCII)
