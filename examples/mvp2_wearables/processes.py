@@ -45,7 +45,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **QUIET, **environment},
+                env={**os.environ, **QUIET, **_programs(), **environment},
                 # A Ctrl-C at the terminal is the demo's to handle; the group is ours to end.
                 start_new_session=True,
             )
@@ -166,6 +166,12 @@ class Processes:
     ) -> None:
         """Stop all of them, last one first."""
         self.stop(*reversed(self._running))
+
+
+def _programs() -> dict[str, str]:
+    """Return a PATH on which flwr finds its own programs: those of this installation."""
+    own = str(Path(sys.executable).parent)
+    return {"PATH": os.pathsep.join([own, os.environ.get("PATH", os.defpath)])}
 
 
 def _interrupt(number: int, frame: object) -> None:
