@@ -261,7 +261,7 @@ class Gatekeeper:
         """Fetch the announced request of the nearest composite, else the named one."""
         digest = named
         for path in facts.tree.paths(self.asset)[:1]:
-            for dt in path[1:-1][:1]:
+            for dt in facts.tree.announcers(path)[:1]:
                 digest = facts.state.announcements.get(dt, ZERO32)
         if digest is None or digest == ZERO32:
             return None

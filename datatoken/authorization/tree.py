@@ -91,6 +91,14 @@ class VerifiedTree:
             if child == asset or (child in self.ddos and self.ddos[child].children):
                 yield from self._descend((*path, child), asset)
 
+    def announcers(self, path: tuple[Hex32, ...]) -> list[Hex32]:
+        """Return the composites on a path whose owners announce the job, nearest first.
+
+        The asset itself is one of them when it is a composite: its server waits for it as well.
+        """
+        first = 0 if path[0] in self.ddos and self.ddos[path[0]].children else 1
+        return [dt for dt in path[first:] if dt != self.algorithm]
+
     def assignments(self, asset: Hex32) -> list[Assignment]:
         """Return everything that the workflows let run at `asset`, over all its positions."""
         found: list[Assignment] = []

@@ -4,7 +4,14 @@ import pytest
 
 from datatoken.authorization import Refused, authorize, parameters_digest
 from datatoken.types import MessageKind
-from tests.authorization.simulator import AVERAGE_ID, EDGE_ID, FEDAVERAGE, World, ask
+from tests.authorization.simulator import (
+    AVERAGE_ID,
+    EDGE_ID,
+    FEDAVERAGE,
+    World,
+    ask,
+    with_state,
+)
 
 
 def test_server_and_clients_share_one_run_configuration() -> None:
@@ -46,3 +53,12 @@ def test_server_asks_for_a_kind_that_its_operation_does_not_send() -> None:
             world.view(),
             ask(world, "maker", bundle=FEDAVERAGE.bundle, kind=MessageKind.QUERY),
         )
+
+
+def test_server_starts_before_its_owner_has_announced_the_job() -> None:
+    """Acceptance: 77."""
+    world = World()
+    view = with_state(world.view(), announcements={})
+
+    with pytest.raises(Refused, match="NOT_ANNOUNCED"):
+        authorize(view, ask(world, "maker", bundle=FEDAVERAGE.bundle))
