@@ -293,6 +293,99 @@ class TestManySenders:
         assert len(_events(chain, TaskCreated, owner=account.address)) == 2
 
 
+class TestLostTransactions:
+    """The node forgot one, or another wallet took its nonce."""
+
+    def test_a_later_command_sends_the_lost_one_first(self, chain: Chain) -> None:
+        account, journal = _account(chain), chain.folder / f"{fresh()}.sqlite"
+        market = chain.contracts.market
+        with proxy_to(chain.url) as proxy:
+            proxy.before = _refuse("eth_sendRawTransaction", "internal error")
+            with (
+                Sender(Rpc(proxy.url), account.signer, chain.profile, journal) as sender,
+                pytest.raises(TransactionError),
+            ):
+                sender.send(market.create_task("0x" + "11" * 32))
+
+        with Sender(chain.rpc, account.signer, chain.profile, journal) as sender:
+            sender.send(market.create_task("0x" + "22" * 32))
+
+        tasks = _events(chain, TaskCreated, owner=account.address)
+        assert [event.description[2:4] for event in tasks] == ["11", "22"]
+
+    @pytest.mark.parametrize("key", [None, "task:1"])
+    def test_another_wallet_took_the_nonce(self, chain: Chain, key: str | None) -> None:
+        account, journal = _account(chain), chain.folder / f"{fresh()}.sqlite"
+        intent = chain.contracts.market.create_task(fresh())
+        with proxy_to(chain.url) as proxy:
+            proxy.before = _refuse("eth_sendRawTransaction", "internal error")
+            with (
+                Sender(Rpc(proxy.url), account.signer, chain.profile, journal) as sender,
+                pytest.raises(TransactionError),
+            ):
+                sender.send(intent, key)
+        with Sender(chain.rpc, account.signer, chain.profile, chain.folder / "w.sqlite") as wallet:
+            wallet.send(chain.contracts.market.create_task(fresh()))
+
+        with Sender(chain.rpc, account.signer, chain.profile, journal) as sender:
+            assert sender.resume() == ()
+            receipt = sender.send(intent, key)
+
+        tasks = _events(chain, TaskCreated, owner=account.address)
+        assert len(tasks) == 2
+        assert tasks[-1].tx_hash == receipt.tx_hash
+
+    def test_a_node_that_forgets_gets_the_same_bytes_again(
+        self, chain: Chain, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("datatoken.chain.transactions.REBROADCAST_SECONDS", 0.05)
+        account, sent = _account(chain), []
+
+        def forget_once(request: Request) -> Answer | None:
+            if request["method"] != "eth_sendRawTransaction":
+                return None
+            sent.append(request["params"][0])
+            return {"result": "0x" + "00" * 32} if len(sent) == 1 else None
+
+        with proxy_to(chain.url) as proxy:
+            proxy.before = forget_once
+            sender = Sender(
+                Rpc(proxy.url), account.signer, chain.profile, chain.folder / "forgets.sqlite"
+            )
+            receipt = sender.send(chain.contracts.market.create_task(fresh()))
+
+        assert receipt.event(TaskCreated).owner == account.address
+        assert len(sent) >= 2
+        assert len(set(sent)) == 1
+
+    @pytest.mark.parametrize("text", ["already known", "nonce too low"])
+    def test_a_node_that_has_it_already(self, chain: Chain, text: str) -> None:
+        account = _account(chain)
+
+        def deny(request: Request, answer: Answer) -> Answer:
+            if request["method"] != "eth_sendRawTransaction":
+                return answer
+            return {"id": request["id"], "error": {"code": -32000, "message": text}}
+
+        with proxy_to(chain.url) as proxy:
+            proxy.after = deny
+            sender = Sender(
+                Rpc(proxy.url), account.signer, chain.profile, chain.folder / "known.sqlite"
+            )
+            sender.send(chain.contracts.market.create_task(fresh()))
+
+        assert len(_events(chain, TaskCreated, owner=account.address)) == 1
+
+    def test_a_receipt_counts_after_its_confirmations(self, chain: Chain) -> None:
+        account = _account(chain)
+        careful = chain.profile.model_copy(update={"confirmations": 2})
+        sender = Sender(chain.rpc, account.signer, careful, chain.folder / "careful.sqlite")
+
+        receipt = sender.send(chain.contracts.market.create_task(fresh()))
+
+        assert chain.rpc.block_number() >= receipt.block_number + 2
+
+
 class TestReverts:
     """A status is checked, and a revert has its reason."""
 
