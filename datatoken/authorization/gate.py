@@ -169,8 +169,8 @@ class Gatekeeper:
         with self._lock, _as_refusals():
             return self._facts(job).operations
 
-    def pin(self, lease: Lease) -> None:
-        """Pin a lease's run to its request, without counting a message.
+    def commit(self, lease: Lease) -> None:
+        """Count a lease that was asked for without counting, and pin its run to its request.
 
         Raises
         ------
@@ -179,7 +179,7 @@ class Gatekeeper:
         """
         with self._lock:
             request, chain = self._requests[lease.request], self._reader.network.chain_id
-            self.history.commit((), request, lease.run, chain, lease.block_number)
+            self.history.commit(lease.edges, request, lease.run, chain, lease.block_number)
 
     def authorize(
         self,

@@ -128,7 +128,7 @@ def check_request(view: View, ask: Ask, assignment: Assignment) -> Hex32:
     if view.request is None:
         raise Refused(Reason.REQUEST_MISSING, "There is no compute request for this run.")
     signed, request, digest = view.request, view.request.request, view.request.digest()
-    for dt in view.tree.announcers(assignment.path):
+    for dt in assignment.path[1:-1]:
         if view.state.announcements.get(dt) != digest:
             raise Refused(
                 Reason.REQUEST_MISMATCH,

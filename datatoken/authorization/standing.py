@@ -50,7 +50,7 @@ def check_job(view: View, ask: Ask) -> None:
 
 def check_announced(view: View, assignment: Assignment) -> None:
     """Check (1): every composite on the way has announced the job."""
-    for dt in view.tree.announcers(assignment.path):
+    for dt in assignment.path[1:-1]:
         announced = view.state.announcements.get(dt, ZERO32)
         if announced == ZERO32:
             raise Refused(

@@ -94,7 +94,7 @@ class VerifiedTree:
     def announcers(self, path: tuple[Hex32, ...]) -> list[Hex32]:
         """Return the composites on a path whose owners announce the job, nearest first.
 
-        The asset itself is one of them when it is a composite: its server waits for it as well.
+        The asset itself is one of them when it is a composite.
         """
         first = 0 if path[0] in self.ddos and self.ddos[path[0]].children else 1
         return [dt for dt in path[first:] if dt != self.algorithm]

@@ -28,7 +28,7 @@ _plain_start = Strategy.start
 class Claims(Protocol):
     """Where a strategy's claims go (`fl_edge.strategy.spool.Spool`)."""
 
-    def put_claim(self, claim: Claim, arrays: ArrayRecord | None) -> None:
+    def put_claim(self, claim: Claim, arrays: ArrayRecord) -> None:
         """Keep a claim and the aggregate that it names."""
         ...
 
@@ -127,7 +127,8 @@ class GovernedStrategy(Strategy):
         found = self._incoming(MessageKind.TRAIN, replies)
         number = server_round + self._offset
         arrays, metrics = self.inner.aggregate_train(number, found)
-        self._claim(MessageKind.TRAIN, number, found, arrays)
+        if arrays is not None:
+            self._claim(number, found, arrays)
         return arrays, metrics
 
     def configure_evaluate(
@@ -144,9 +145,7 @@ class GovernedStrategy(Strategy):
         """Aggregate once enough owners have answered."""
         found = self._incoming(MessageKind.EVALUATE, replies)
         number = server_round + self._offset
-        metrics = self.inner.aggregate_evaluate(number, found)
-        self._claim(MessageKind.EVALUATE, number, found, None)
-        return metrics
+        return self.inner.aggregate_evaluate(number, found)
 
     def _outgoing(self, kind: MessageKind, messages: Iterable[Message]) -> list[Message]:
         found = list(messages)
@@ -175,17 +174,17 @@ class GovernedStrategy(Strategy):
             raise too_few(kind, contributed, sent, self.min_participants, reasons)
         return found
 
-    def _claim(
-        self, kind: MessageKind, number: int, replies: list[Message], arrays: ArrayRecord | None
-    ) -> None:
+    def _claim(self, number: int, replies: list[Message], arrays: ArrayRecord) -> None:
+        """Name the aggregate, where the members' input was one and the same."""
         contributed = sum(not message.has_error() for message in replies)
-        if self._claims is None or kind not in self._inputs or not contributed:
+        digest = self._inputs.get(MessageKind.TRAIN)
+        if self._claims is None or digest is None or not contributed:
             return
         claim = Claim(
-            kind=kind,
-            input=self._inputs[kind],
+            kind=MessageKind.TRAIN,
+            input=digest,
             expected=contributed,
-            sent=self._sent[kind],
+            sent=self._sent[MessageKind.TRAIN],
             round=number,
         )
         self._claims.put_claim(claim, arrays)

@@ -73,7 +73,7 @@ class Claim(Model):
     input: Hex32
     expected: int = Field(ge=1)
     sent: int = Field(ge=1)
-    round: int = Field(ge=1)
+    round: int = Field(ge=1, lt=1_000_000)
     aggregate: AggregateName | None = None
     digest: Hex32 | None = None
 
@@ -109,14 +109,12 @@ class Spool:
             return None
         return parse_document(RunTerms, content, "run terms", MAX_CLAIM_BYTES)
 
-    def put_claim(self, claim: Claim, arrays: ArrayRecord | None) -> None:
+    def put_claim(self, claim: Claim, arrays: ArrayRecord) -> None:
         """Write a claim and, with it, the aggregate (the ServerApp's side)."""
-        number = 1 + max((int(path.stem[6:]) for path in self._claims()), default=0)
-        if arrays is not None:
-            name = f"aggregate-{number:06}.npz"
-            _write(self.folder / name, arrays_to_npz(arrays))
-            claim = claim.model_copy(update={"aggregate": name, "digest": digest_of(arrays)})
-        _write(self.folder / f"claim-{number:06}.json", canonical_bytes(claim))
+        name = f"aggregate-{claim.round:06}.npz"
+        _write(self.folder / name, arrays_to_npz(arrays))
+        claim = claim.model_copy(update={"aggregate": name, "digest": digest_of(arrays)})
+        _write(self.folder / f"claim-{claim.round:06}.json", canonical_bytes(claim))
 
     def claims(self) -> list[tuple[Path, Claim]]:
         """Return the claims that wait, oldest first; one that is malformed is left out."""

@@ -9,6 +9,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from datatoken.authorization.decision import Lease
 from datatoken.authorization.gate import Gatekeeper, Work
@@ -123,7 +124,7 @@ class SuperLinkGate:
             REQUEST_REPLAYED.
         """
         with self._lock:
-            self.keeper.pin(replace(lease, run=str(run)))
+            self.keeper.commit(replace(lease, run=str(run), edges=()))
             self.book.add(run, admission)
 
     def covered(self, message: Outgoing) -> bool:
@@ -162,18 +163,40 @@ class SuperLinkGate:
             return current.number
 
     def _authorize(self, admission: Admission, message: Outgoing) -> None:
-        self.keeper.authorize(
-            job=admission.job,
+        """Ask for a message's round, and count it once it is still the request that was admitted."""
+        lease = self._ask(
+            admission.job,
             run=str(message.run),
             bundle=admission.bundle,
             artefact=admission.artefact,
             kind=message.kind,
             parameters=admission.parameters,
-            # The members' gates read the records; here they have not arrived yet.
-            records={},
-            installed=self._installed(admission.job),
             request=admission.request,
         )
+        if lease.request != admission.request:
+            raise Refused(
+                Reason.REQUEST_MISMATCH, "Another compute request was announced meanwhile."
+            )
+        self.keeper.commit(lease)
+
+    def _ask(self, job: Hex32, **asked: Any) -> Lease:
+        """Ask the core; nothing is counted. A composite's owner has to announce its own job."""
+        try:
+            return self.keeper.authorize(
+                job=job,
+                # The members' gates read the records; here they have not arrived yet.
+                records={},
+                installed=self._installed(job),
+                count=False,
+                **asked,
+            )
+        except Refused as refusal:
+            composite = self.keeper.tree(job).algorithm != self.keeper.asset
+            if refusal.reason is Reason.REQUEST_MISSING and composite:
+                raise Refused(
+                    Reason.NOT_ANNOUNCED, "This composite's owner has not announced the job."
+                ) from refusal
+            raise
 
     def _search(
         self, fab: bytes, parameters: dict[str, Scalar], request: Hex32 | None, resume: bool
@@ -210,17 +233,14 @@ class SuperLinkGate:
     ) -> tuple[Admission, Lease]:
         document = self._match(job, sha256_hex(fab))
         kind = document.messages[0] if document.messages else MessageKind.TRAIN
-        lease = self.keeper.authorize(
-            job=job,
+        lease = self._ask(
+            job,
             run=NEW_RUN,
             bundle=document.bundle,
             artefact=sha256_hex(fab),
             kind=kind,
             parameters=parameters,
-            records={},
-            installed=self._installed(job),
             request=request,
-            count=False,
         )
         tree = self.keeper.tree(job)
         admission = Admission(

@@ -10,7 +10,6 @@ from tests.authorization.simulator import (
     FEDAVERAGE,
     World,
     ask,
-    with_state,
 )
 
 
@@ -53,12 +52,3 @@ def test_server_asks_for_a_kind_that_its_operation_does_not_send() -> None:
             world.view(),
             ask(world, "maker", bundle=FEDAVERAGE.bundle, kind=MessageKind.QUERY),
         )
-
-
-def test_server_starts_before_its_owner_has_announced_the_job() -> None:
-    """Acceptance: 77."""
-    world = World()
-    view = with_state(world.view(), announcements={})
-
-    with pytest.raises(Refused, match="NOT_ANNOUNCED"):
-        authorize(view, ask(world, "maker", bundle=FEDAVERAGE.bundle))
