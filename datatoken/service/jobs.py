@@ -12,6 +12,8 @@ from typing import Protocol
 from datatoken.authorization.reasons import Refused
 from datatoken.authorization.tree import VerifiedTree
 from datatoken.authorization.view import Job, Record
+from datatoken.ddo.models import Ddo
+from datatoken.ddo.terms import Terms
 from datatoken.errors import BadInputError, ChainUnreachableError, StoreError
 from datatoken.rounds.receipts import Delegation
 from datatoken.service.problems import ServiceCode, ServiceError
@@ -51,7 +53,7 @@ class JobFacts:
     composites : frozenset of Hex32
         The DTs with children, the algorithm among them: their owners run servers.
     timeout : int
-        The shortest `round_timeout` that their terms name, in seconds.
+        The shortest `round_timeout` of those that name this recorder, in seconds.
     """
 
     job: Job
@@ -124,5 +126,13 @@ class Jobs:
             job=found,
             owners={dt: record.owner for dt, record in records.items()},
             composites=frozenset(composites),
-            timeout=min(ddo.terms.round_timeout for ddo in composites.values()),
+            timeout=min(
+                (ddo.terms.round_timeout for ddo in composites.values() if self._is_named(ddo)),
+                default=Terms().round_timeout,
+            ),
         )
+
+    def _is_named(self, ddo: Ddo) -> bool:
+        """Tell whether a composite names this recorder: its terms say when a round times out."""
+        named = ddo.service.extra_params.recorder
+        return named is not None and named.account == self._recorder

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -20,7 +21,7 @@ from datatoken.ddo.models import ExtraParams, RecorderRef
 from datatoken.rounds.receipts import SignedReceipt
 from datatoken.service.client import LogFollower, RecorderClient
 from datatoken.store import VerifyingStore, open_store
-from datatoken.types import Hex32
+from datatoken.types import Address, Hex32
 from tests.support.chain import Account, Chain, fresh, wait_until
 from tests.support.receipts import Node
 
@@ -152,7 +153,15 @@ def _algorithm(composite: Hex32) -> Metadata:
 class Running:
     """`datatoken recorder` in a process of its own."""
 
-    def __init__(self, governed: Governed, folder: Path, *, port: int = 0, linger: int = 1) -> None:
+    def __init__(
+        self,
+        governed: Governed,
+        folder: Path,
+        *,
+        port: int = 0,
+        linger: int = 1,
+        auditors: Sequence[Address] = (),
+    ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         keystore, password = folder / "key.json", folder / "password"
@@ -167,6 +176,7 @@ class Running:
             "--keystore", str(keystore), "--password-file", str(password),
             "--state", str(folder / "state"), "--folder", str(folder),
             "--port", str(port), "--linger", str(linger), "--format", "json",
+            *(text for account in auditors for text in ("--auditor", account)),
         ]  # fmt: skip
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=self.log.open("ab"), text=True
