@@ -5,6 +5,7 @@ message says itself. They have to agree, and a reply has to answer its request.
 """
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 
 from flwr.app import Error, Message, RecordDict
@@ -143,10 +144,11 @@ def kind_of(metadata: Metadata) -> MessageKind:
 
 
 def bare(message: Message) -> Message:
-    """Return the envelope of a message: its metadata, its error, empty content."""
+    """Return the envelope of a message: a copy of its metadata, its error, empty content."""
+    metadata = copy(message.metadata)
     if message.has_error():
-        return message
-    return make_message(metadata=message.metadata, content=RecordDict())
+        return make_message(metadata=metadata, error=message.error)
+    return make_message(metadata=metadata, content=RecordDict())
 
 
 def reroot(

@@ -6,6 +6,7 @@ from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
 
 from datatoken.authorization.reasons import HINTS, Reason, Refused
+from fl_edge.messages import MalformedMessageError
 
 PREFIX = "refused by data owner: "
 MAX_TEXT = 400
@@ -47,6 +48,8 @@ def refusal_of(error: Exception) -> Refused:
     """Return any exception as a refusal: what can't be understood is refused."""
     if isinstance(error, Refused):
         return error
+    if isinstance(error, MalformedMessageError):
+        return Refused(Reason.MALFORMED_MESSAGE, error.message)
     return Refused(
         Reason.MALFORMED_MESSAGE, f"The message or its run can't be read ({type(error).__name__})."
     )

@@ -1,12 +1,12 @@
-"""Parts of a gate for tests: a decision in memory, a link in memory, messages as flwr makes them."""
+"""Parts of a gate for tests: a decision and a link in memory, messages as flwr makes them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from flwr.app import Message, RecordDict
-from flwr.app.metadata import Metadata
 from flwr.app.message.message import make_message
+from flwr.app.metadata import Metadata
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.fab import Fab
 from flwr.supercore.inflatable.inflatable_object import get_all_nested_objects, get_object_tree
@@ -19,6 +19,7 @@ from datatoken.chain.signer import Signer
 from datatoken.ddo.operation import ReplyPolicy
 from datatoken.rounds.receipts import Delegation
 from datatoken.types import Hex32, MessageKind, sha256_hex
+from fl_edge.fab import write_fab
 from fl_edge.messages.envelope import bare
 from fl_edge.supernode.authority import Accepted, Records
 from fl_edge.supernode.receipts import ReceiptBook
@@ -196,3 +197,18 @@ class MemoryLink:
             self.push_object,
             self.confirm,
         )
+
+
+def fab_of(config: str = "epochs = 1\nrate = 0.1", **changed: str) -> bytes:
+    """Return the FAB of a small app; `changed` are fields of its pyproject."""
+    fields = {"name": "probe", "version": "1.0.0", "publisher": "tests", "components": ""}
+    fields |= changed
+    pyproject = (
+        f'[project]\nname = "{fields["name"]}"\nversion = "{fields["version"]}"\n'
+        'description = "x"\nlicense = "Apache-2.0"\ndependencies = []\n'
+        f'[tool.flwr.app]\npublisher = "{fields["publisher"]}"\n'
+        "[tool.flwr.app.components]\n"
+        'serverapp = "probe.server:app"\nclientapp = "probe.client:app"\n'
+        f"{fields['components']}\n[tool.flwr.app.config]\n{config}\n"
+    )
+    return write_fab(pyproject.encode(), {"probe/__init__.py": b'"""Probe."""\n'})
