@@ -55,8 +55,11 @@ def find_anvil() -> Path:
 class Anvil:
     """A running anvil; stop it with `stop` or use it in a `with` block."""
 
-    def __init__(self, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], url: str, log: Path, *, keep_log: bool = True
+    ) -> None:
         self._process = process
+        self._keep_log = keep_log
         self.url = url
         self.log = log
 
@@ -115,7 +118,7 @@ class Anvil:
             process.kill()
             process.wait()
             raise
-        return cls(process, url, log)
+        return cls(process, url, log, keep_log=state is not None)
 
     @property
     def pid(self) -> int:
@@ -145,11 +148,17 @@ class Anvil:
                 self._process.wait(STOP_TIMEOUT)
             except subprocess.TimeoutExpired:
                 self.kill()
+        self._clean()
 
     def kill(self) -> None:
         """End the process without notice, as a crash would."""
         self._process.kill()
         self._process.wait()
+        self._clean()
+
+    def _clean(self) -> None:
+        if not self._keep_log:
+            self.log.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         """Return itself."""
@@ -200,7 +209,8 @@ def _wait_until_ready(process: subprocess.Popen[bytes], log: Path, port: int) ->
 def _answers(url: str) -> bool:
     try:
         with Rpc(url, timeout=2.0) as rpc:
-            rpc.chain_id()
+            # It writes a line for every request: days of gates would fill the disk.
+            rpc.request("anvil_setLoggingEnabled", [False])
     except ChainUnreachableError:
         return False
     return True
