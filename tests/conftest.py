@@ -8,6 +8,7 @@ import pytest
 from datatoken.chain.anvil import Anvil
 from datatoken.store import VerifyingStore, open_store
 from tests.support.chain import Chain, start_chain
+from tests.support.world import World
 
 
 @pytest.fixture(scope="session")
@@ -47,3 +48,11 @@ def new_chain(tmp_path: Path) -> Iterator[Callable[..., Chain]]:
 def store(tmp_path: Path) -> VerifyingStore:
     """An empty folder store behind the verifying wrapper."""
     return open_store(tmp_path / "store")
+
+
+@pytest.fixture
+def world(chain: Chain, tmp_path: Path) -> Iterator[World]:
+    """Parties with a store and folders of their own on the session's chain."""
+    made = World(chain, tmp_path)
+    yield made
+    made.close()
