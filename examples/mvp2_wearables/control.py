@@ -65,21 +65,23 @@ class Control:
         except Exception as error:  # flwr raises several types, each with the reason inside
             raise RunFailedError(_public(error)) from error
 
-    def wait(self, run: int, timeout: float) -> Ended:
-        """Wait for the end of a run."""
+    def status(self, run: int) -> tuple[str, str]:
+        """Return how a run ended and why; two empty texts while it goes on."""
         from flwr.proto.control_pb2 import ListRunsRequest
 
+        status = self._client.ListRuns(ListRunsRequest(run_id=run)).run_dict[run].status
+        if status.status != "finished":
+            return "", ""
+        return str(status.sub_status), str(status.details)
+
+    def wait(self, run: int, timeout: float) -> Ended:
+        """Wait for the end of a run."""
         started = time.monotonic()
-        while True:
-            found = self._client.ListRuns(ListRunsRequest(run_id=run)).run_dict[run]
-            if found.status.status == "finished":
-                break
+        while not (ended := self.status(run))[0]:
             if time.monotonic() - started > timeout:
                 raise RunFailedError(f"Run {run} did not end within {timeout:.0f} s.")
             time.sleep(POLL)
-        seconds = time.monotonic() - started
-        status, details = found.status.sub_status, found.status.details
-        return Ended(run, status, details, self.log(run), seconds)
+        return Ended(run, *ended, self.log(run), time.monotonic() - started)
 
     def log(self, run: int) -> str:
         """Return a run's log so far; of a run that has ended the whole log."""

@@ -77,7 +77,7 @@ class Stack:
         command += ["--superlink", link.address, "--insecure", "--dt", person.dt]
         command += ["--deployment", str(world.deployment_path)]
         command += ["--store", str(world.store_path)]
-        command += ["--state", str(node.folder / "state")]
+        command += ["--state", str(node.folder / f"state{suffix}")]
         command += ["--node-key", str(node.keystore)]
         command += ["--password-file", str(node.password_file)]
         command += ["--delegation", str(delegation)]

@@ -1,0 +1,79 @@
+"""MVP 2 as a command: ``python -m examples.mvp2_wearables`` (``make demo``)."""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from datatoken.errors import DataTokenError
+from examples.mvp2_wearables.demo import Options, run_demo
+
+INTERRUPTED = 130
+
+
+def parse(arguments: Sequence[str] | None = None) -> tuple[Options, bool]:
+    """Read the command line; return the options and whether JSON is wanted."""
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.mvp2_wearables",
+        description="Train a heart model on users' devices, under grants on a real chain, each "
+        "round logged; then see what is refused.",
+        epilog="Exit codes: 0 done, 130 interrupted, else as in docs/reference/exit-codes.md.",
+    )
+    parser.add_argument("--users", type=int, default=4, help="devices (default 4)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds (default 5)")
+    parser.add_argument(
+        "--data",
+        choices=("heart", "ecg"),
+        default="heart",
+        help="heart: UCI rows dealt out to simulated users; ecg: one real person of the MIT-BIH "
+        "set a device (found in DATATOKEN_DATA or the user's cache)",
+    )
+    parser.add_argument(
+        "--tensorflow", action="store_true", help="EdgeComp in Keras instead of NumPy"
+    )
+    parser.add_argument(
+        "--no-refusals", action="store_true", help="stop after the rounds and the trace"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("demo-output"), help="folder for logs and the curve"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object as the last line"
+    )
+    given = parser.parse_args(arguments)
+    if not 2 <= given.users <= 64 or not 1 <= given.rounds <= 30:
+        parser.error("--users takes 2 to 64, --rounds 1 to 30")
+    folder = given.out / time.strftime("%Y%m%d-%H%M%S")
+    options = Options(
+        users=given.users,
+        rounds=given.rounds,
+        data=given.data,
+        client="edgecomp_keras" if given.tensorflow else "edgecomp_numpy",
+        refusals=not given.no_refusals,
+        folder=folder.resolve(),
+    )
+    return options, given.json
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo; return the exit code."""
+    options, as_json = parse(arguments)
+    console = Console(stderr=as_json)
+    try:
+        outcome = run_demo(options, console)
+    except KeyboardInterrupt:
+        console.print("\nInterrupted; every process that was started is stopped.")
+        return INTERRUPTED
+    except DataTokenError as error:
+        console.print(f"[red]{error.code}[/red]: {error.diagnostics()}", highlight=False)
+        return int(error.exit_code)
+    if as_json:
+        print(outcome.as_json(), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
