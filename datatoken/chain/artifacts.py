@@ -119,6 +119,7 @@ class Artifact:
     def __init__(self, content: Mapping[str, Any]) -> None:
         self.name = str(content["contractName"])
         self.bytecode = bytes.fromhex(str(content["bytecode"]).removeprefix("0x"))
+        self.abi: list[dict[str, Any]] = list(content["abi"])
         self.entries = tuple(AbiEntry.from_json(entry) for entry in content["abi"])
 
     def of_kind(self, kind: str) -> tuple[AbiEntry, ...]:
