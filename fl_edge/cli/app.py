@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import typer
 
 from datatoken.cli.errors import run
-from fl_edge.cli import superlink, supernode
+from fl_edge.cli import publish, superlink, supernode
+from fl_edge.cli import run as run_command
 
 app = typer.Typer(
     name="fl-edge",
@@ -15,8 +16,10 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+publish.register(app)
 superlink.register(app)
 supernode.register(app)
+run_command.register(app)
 
 
 @app.callback()

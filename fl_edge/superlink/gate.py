@@ -163,7 +163,7 @@ class SuperLinkGate:
             return current.number
 
     def _authorize(self, admission: Admission, message: Outgoing) -> None:
-        """Ask for a message's round, and count it once it is still the request that was admitted."""
+        """Ask for a round, and count it: still under the request that was admitted."""
         lease = self._ask(
             admission.job,
             run=str(message.run),
