@@ -7,7 +7,6 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -35,7 +34,6 @@ KEY_WORK = 2**12
 """scrypt's N for the stack's own keys: their password lies beside them."""
 
 STACK = "stack.json"
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ def load_stack(folder: Path) -> Stack | None:
         return None
 
 
-def start(folder: Path, port: int, users: int, tell: Tell) -> tuple[Stack, Anvil | None]:
+def start(folder: Path, port: int, users: int) -> tuple[Stack, Anvil | None]:
     """Start the stack, or find it running; what an earlier start has made is kept.
 
     Parameters
@@ -75,8 +73,6 @@ def start(folder: Path, port: int, users: int, tell: Tell) -> tuple[Stack, Anvil
         Port of the chain, 0 for any free one.
     users : int
         Accounts for end users beside the named ones.
-    tell : callable
-        Told what is being done.
 
     Returns
     -------
@@ -94,13 +90,11 @@ def start(folder: Path, port: int, users: int, tell: Tell) -> tuple[Stack, Anvil
         return found, None
     _prepare(folder)
     password = _password(folder)
-    tell("starting the chain")
     state = folder / "chain" / "state.json"
     anvil = Anvil.start(port=port, state=state)
     try:
-        tell("creating the accounts")
-        addresses = {name: _account(folder, name, password, anvil) for name in account_names(users)}
-        tell("deploying the contracts")
+        names = account_names(users)
+        addresses = {name: _account(folder, name, password, anvil) for name in names}
         _deploy(folder, password, anvil.url, addresses["administrator"])
         stack = Stack(anvil.pid, anvil.url, str(state))
         _write(folder / STACK, json.dumps(asdict(stack), indent=2))

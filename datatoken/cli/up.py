@@ -2,7 +2,8 @@
 
 import signal
 import time
-from types import FrameType
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -38,15 +39,15 @@ def up(
         datatoken --help
     """
     session = Session.current()
-    with session.output.progress("Starting the local stack …"):
-        started, anvil = stack.start(session.settings.folder, port, users, lambda _: None)
-    found = stack.describe(session.settings.folder)
-    session.output.result(found, *_shown(found))
-    if anvil is None:
-        session.output.note(f"It was running already (process {started.pid}).")
-    elif not detach:
-        session.output.note("Stop it with Ctrl-C.")
-        _wait(anvil)
+    with _stopped_like_ctrl_c():
+        with session.output.progress("Starting the local stack …"):
+            started, anvil = stack.start(session.settings.folder, port, users)
+        found = stack.describe(session.settings.folder)
+        session.output.result(found, *_shown(found))
+        if anvil is None:
+            session.output.note(f"It was running already (process {started.pid}).")
+        elif not detach:
+            _wait(session, anvil)
 
 
 def down() -> None:
@@ -86,22 +87,26 @@ def _shown(found: dict[str, object]) -> list[RenderableType]:
     return [facts(named), "", accounts]
 
 
-def _wait(anvil: Anvil) -> None:
-    """Wait until a signal stops us, then stop the chain; complain when it ends by itself."""
-    stopping: list[int] = []
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        stopping.append(number)
-
-    earlier = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+@contextmanager
+def _stopped_like_ctrl_c() -> Iterator[None]:
+    """Let a service manager's SIGTERM end the chain as Ctrl-C does, at any moment."""
+    earlier = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        while not stopping and anvil.running:
-            time.sleep(0.2)
+        yield
     finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
+        signal.signal(signal.SIGTERM, earlier)
+
+
+def _wait(session: Session, anvil: Anvil) -> None:
+    """Wait until a signal stops us, then stop the chain; complain when it ends by itself."""
+    try:
+        session.output.note("Stop it with Ctrl-C.")
+        while anvil.running:
+            time.sleep(0.2)
+    except KeyboardInterrupt:
+        return
+    finally:
         anvil.stop()
-    if not stopping:
-        raise LocalEnvironmentError(
-            "The local chain ended by itself.", f"Its output is in {anvil.log}."
-        )
+    raise LocalEnvironmentError(
+        "The local chain ended by itself.", f"Its output is in {anvil.log}."
+    )
