@@ -6,8 +6,10 @@ from typing import Annotated
 
 import typer
 
+from datatoken.cli.settings import Settings as SharedSettings
+from datatoken.cli.settings import load_settings
 from datatoken.errors import BadInputError
-from fl_edge.cli.support import exit_codes, read_password
+from fl_edge.cli.support import read_password
 
 HELP = """Run a Flower SuperNode that computes only what you have granted.
 
@@ -21,15 +23,16 @@ is answered with ``refused by data owner: <REASON>: <sentence>``.
 
 - ``deployment.json`` of the network (from its administrator, or ``datatoken up``)
 - your DT (``datatoken dt publish``) and a grant (``datatoken grant``)
-- a node key and your word for it (``datatoken dt delegate``): it signs receipts, nothing else
+- a node key (``datatoken key create``) and your word for it (``datatoken delegate``): it signs
+  receipts, nothing else
 
 **Example**
 
-    fl-edge supernode --superlink 127.0.0.1:9092 --insecure \\
-        --deployment deployment.json --store ./store --state ./node-1 \\
-        --dt 0x5f… --node-key node.json --password-file node.pw \\
-        --delegation delegation.json --node-config 'data="rows.csv"'
+    fl-edge supernode --superlink 127.0.0.1:8000 --insecure --dt 0x5f… \\
+        --node-key node-1 --delegation delegation.json --state ./node-1 \\
+        --node-config 'data="rows.csv"'
 
+Settings are taken from flags, ``DATATOKEN_…`` variables, ``datatoken.toml``, in this order.
 Arguments after ``--`` go to Flower's own SuperNode (``flower-supernode --help``).
 
 **Exit codes**: 0 stopped on request, 2 usage, 3 bad input, 5 chain out of reach or another
@@ -38,31 +41,30 @@ Refused messages don't end the node.
 """
 
 DT = re.compile(r"0x[0-9a-f]{64}")
-STATE_HELP = "Folder of this node's own memory: counts, receipts, log. One for each node."
+STATE_HELP = "Folder of this node's own memory: counts, receipts, log; one for each node."
 
 
 def supernode(
     context: typer.Context,
     superlink: Annotated[str, typer.Option(help="Address of the SuperLink, host:port.")],
     dt: Annotated[str, typer.Option(envvar="DATATOKEN_DT", help="Your data token (0x…).")],
-    deployment: Annotated[
-        Path, typer.Option(envvar="DATATOKEN_DEPLOYMENT", help="The network's deployment.json.")
-    ],
-    store: Annotated[
-        str, typer.Option(envvar="DATATOKEN_STORE", help="Store of documents and bundles.")
-    ],
-    state: Annotated[Path, typer.Option(envvar="DATATOKEN_STATE", help=STATE_HELP)],
     node_key: Annotated[
-        Path, typer.Option(envvar="DATATOKEN_NODE_KEY", help="Keystore of the node key.")
+        str,
+        typer.Option(envvar="DATATOKEN_NODE_KEY", help="Keystore of the node key, file or name."),
     ],
     delegation: Annotated[
         Path, typer.Option(envvar="DATATOKEN_DELEGATION", help="The owner's word for that key.")
     ],
+    deployment: Annotated[
+        Path | None, typer.Option(help="The network's deployment.json (DATATOKEN_DEPLOYMENT).")
+    ] = None,
+    store: Annotated[
+        str | None, typer.Option(help="Store of documents and bundles (DATATOKEN_STORE).")
+    ] = None,
+    state: Annotated[Path | None, typer.Option(envvar="DATATOKEN_STATE", help=STATE_HELP)] = None,
     password_file: Annotated[
         Path | None,
-        typer.Option(
-            envvar="DATATOKEN_PASSWORD_FILE", help="Its password; asked for where there is none."
-        ),
+        typer.Option(help="Its password (DATATOKEN_PASSWORD_FILE); else it is asked for."),
     ] = None,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Connect without TLS (local trials only).")
@@ -84,34 +86,41 @@ def supernode(
     ] = None,
 ) -> None:
     """Run a Flower SuperNode that computes only what its owner has granted."""
-    with exit_codes():
-        from fl_edge.supernode.launch import launch
-        from fl_edge.supernode.settings import Settings
+    from fl_edge.supernode.launch import launch
+    from fl_edge.supernode.settings import Settings
 
-        if DT.fullmatch(dt) is None:
-            raise BadInputError("--dt is not a DT: 0x and 64 lower-case hex digits.")
-        if insecure and root_certificates is not None:
-            raise BadInputError("--insecure and --root-certificates exclude each other.")
-        settings = Settings(
-            superlink=superlink,
-            dt=dt,
-            deployment=deployment,
-            store=store,
-            state=state,
-            node_key=node_key,
-            delegation=delegation,
-            password=read_password(password_file, f"the keystore {node_key}"),
-            insecure=insecure,
-            root_certificates=root_certificates,
-            node_config=node_config,
-            isolation=isolation,
-            host=host,
-            port=port,
-            pass_env=tuple(pass_env or ()),
-            extra=tuple(context.args),
-        )
-        code = launch(settings)
-    raise typer.Exit(int(code))
+    if DT.fullmatch(dt) is None:
+        raise BadInputError("--dt is not a DT: 0x and 64 lower-case hex digits.")
+    if insecure and root_certificates is not None:
+        raise BadInputError("--insecure and --root-certificates exclude each other.")
+    shared = load_settings(
+        {"deployment": deployment, "store": store, "password_file": password_file}
+    )
+    keystore = shared.keystore_file(node_key)
+    settings = Settings(
+        superlink=superlink,
+        dt=dt,
+        deployment=shared.deployment_file,
+        store=shared.store_address,
+        state=state or shared.folder / "nodes" / dt[2:12],
+        node_key=keystore,
+        delegation=delegation,
+        password=read_password(_password_file(shared), f"the keystore {keystore}"),
+        insecure=insecure,
+        root_certificates=root_certificates,
+        node_config=node_config,
+        isolation=isolation,
+        host=host,
+        port=port,
+        pass_env=tuple(pass_env or ()),
+        extra=tuple(context.args),
+    )
+    raise typer.Exit(int(launch(settings)))
+
+
+def _password_file(shared: SharedSettings) -> Path | None:
+    default = shared.keys / "password"
+    return shared.password_file or (default if default.is_file() else None)
 
 
 def register(app: typer.Typer) -> None:

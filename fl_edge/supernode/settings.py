@@ -67,7 +67,7 @@ def read_delegation(path: Path) -> Delegation:
     except OSError as error:
         raise BadInputError(
             f"The delegation {path} can't be read: {error.strerror}.",
-            "The DT's owner signs one: datatoken dt delegate.",
+            "The DT's owner signs one: datatoken delegate.",
         ) from None
     return validate(
         Delegation, parse_json(content, "delegation", MAX_DELEGATION_BYTES), "delegation"
@@ -104,5 +104,5 @@ def check_delegation(
     else:
         return
     raise BadInputError(
-        f"The delegation can't be used: {why}.", "The DT's owner signs one: datatoken dt delegate."
+        f"The delegation can't be used: {why}.", "The DT's owner signs one: datatoken delegate."
     )
