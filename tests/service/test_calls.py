@@ -160,8 +160,10 @@ def test_participants_read_before_they_have_reported(
     for who in (job.owners[0].signer, job.nodes[1], job.chain.b.signer, job.server_node()):
         assert job.client(recorder.url, who).documents(job.job) == []
     alien = Node.of(Signer.random(), job.nodes[0].dt, job.chain.network)
-    client = job.client(recorder.url, alien)
-    assert code(lambda: client.documents(job.job)) is ServiceCode.NOT_ENTITLED
+    thief = Node(alien.dt, alien.key, job.nodes[0].delegation)
+    for who in (alien, thief):
+        client = job.client(recorder.url, who)
+        assert code(lambda c=client: c.documents(job.job)) is ServiceCode.NOT_ENTITLED
 
 
 def test_replayed_request_is_refused_even_after_a_restart(

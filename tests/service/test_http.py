@@ -1,5 +1,6 @@
 """The client against a service that lies, drips or floods."""
 
+import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -7,13 +8,16 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from datatoken.authorization.reasons import Reason, Refused
+from datatoken.authorization.view import Network
 from datatoken.chain.signer import Signer
 from datatoken.errors import BadInputError
+from datatoken.rounds.receipts import Acknowledgement
 from datatoken.service import http
 from datatoken.service.client import RecorderClient
 from datatoken.service.http import ServiceHttp
 from datatoken.service.problems import ServiceCode, ServiceError
 from tests.support.chain import fresh
+from tests.support.receipts import Node
 
 Answering = Callable[[bytes], str]
 
@@ -120,3 +124,23 @@ def test_answer_of_another_shape(answering: Answering, body: bytes) -> None:
     client.close()
 
     assert caught.value.reason is Reason.RECORDER_UNREACHABLE
+
+
+def test_acknowledgement_that_the_recorder_did_not_sign(answering: Answering) -> None:
+    network = Network(31337, *(f"0x{number:040x}" for number in range(1, 7)))
+    recorder, other = Signer.random(), Signer.random()
+    signed = Node.of(Signer.random(), fresh(), network).receipt(fresh(), fresh())
+    about = (signed.receipt.digest(), signed.receipt.job, recorder.address, 1)
+    digest = bytes.fromhex(Acknowledgement.digest(*about)[2:])
+
+    for signer, good in ((recorder, True), (other, False)):
+        names = ("receipt", "job", "recorder", "time")
+        plain = dict(zip(names, about, strict=True)) | {"signature": signer.sign_message(digest)}
+        url = answering(reply(json.dumps(plain).encode()))
+        client = RecorderClient(url, Signer.random(), recorder=recorder.address)
+        if good:
+            assert client.post_receipt(signed).receipt == about[0]
+            continue
+        with pytest.raises(Refused) as caught:
+            client.post_receipt(signed)
+        assert caught.value.reason is Reason.RECORDER_UNREACHABLE
