@@ -19,10 +19,12 @@ from datatoken.types import MessageKind, sha256_hex
 from fl_edge.fab import bundle_folder, read_fab, read_source
 from fl_edge.fab.bundle import SOURCE
 from fl_edge.fab.document import app_fields, source_fields
+from fl_edge.fab.shipped import operation_folder
 
 HELP = """Make an operation of a Flower app that knows nothing of this, or of operation code.
 
-DIR is an app (with ``pyproject.toml``) or a folder of operation code (with ``operation.json``).
+DIR is an app (with ``pyproject.toml``), a folder of operation code (with ``operation.json``), or
+the name of a shipped operation, such as ``edgecomp_numpy`` or ``fedaverage``.
 The app is built by Flower's own builder. What it may be asked (parameters, with their types),
 what it answers, and the exact versions of its dependencies become its operation document, which
 is shown. The administrator (``--keystore``) registers it; anybody else gets two files to send.
@@ -31,7 +33,7 @@ is shown. The administrator (``--keystore``) registers it; anybody else gets two
 
     fl-edge publish ./my-flower-app --out ./for-the-administrator
 
-    fl-edge publish ./clients/edgecomp_numpy --keystore administrator
+    fl-edge publish edgecomp_numpy --keystore administrator
 
     fl-edge publish ./my-flower-app --message query --keystore administrator
 
@@ -42,7 +44,10 @@ reach, 7 key or password, 8 folder not writable, 9 the transaction failed.
 
 def publish(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A Flower app, or a folder of operation code.")
+        str,
+        typer.Argument(
+            metavar="DIR", help="A Flower app, a folder of operation code, or a shipped operation."
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -59,7 +64,7 @@ def publish(
 ) -> None:
     """Make an operation of a Flower app or of operation code."""
     session = Session.current()
-    bundle, fields = describe(folder, message)
+    bundle, fields = describe(operation_folder(folder), message)
     fields |= _own_fields(document)
     if out is not None:
         write_out(session.output, out, bundle, fields)
@@ -83,8 +88,6 @@ def describe(folder: Path, messages: list[MessageKind] | None) -> tuple[bytes, d
     ------
     BadInputError
     """
-    if not folder.is_dir():
-        raise BadInputError(f"{folder} is no folder.")
     if (folder / SOURCE).is_file():
         if messages:
             raise BadInputError(f"The messages of operation code stand in its {SOURCE}.")
