@@ -12,6 +12,7 @@ from datatoken.errors import DataTokenError
 from examples.mvp2_wearables.demo import Options, run_demo
 
 INTERRUPTED = 130
+PLAIN_WIDTH = 110
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[Options, bool]:
@@ -62,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; return the exit code."""
     options, as_json = parse(arguments)
     console = Console(stderr=as_json)
+    if not console.is_terminal:
+        console.width = PLAIN_WIDTH
     try:
         outcome = run_demo(options, console)
     except KeyboardInterrupt:

@@ -87,7 +87,7 @@ def _play(options: Options, people: People, show: Show, stack: Stack) -> Outcome
         recorder=world.accounts["recorder"].address,
     )
     log = Log(world, client)
-    runs = Runs(world, link, log, options.client, people.layers)
+    runs = Runs(world, stack.processes, link, log, people.layers)
     outcome = _train(options, people, show, stack, runs)
     if options.refusals:
         scene = refusals.Scene(world, stack, link, nodes, runs, options.client, show.tell)
@@ -105,7 +105,7 @@ def _train(options: Options, people: People, show: Show, stack: Stack, runs: Run
         ended = runs.run(
             options.rounds, on_document=lambda document: _tell(show, bar, log, document)
         )
-    if not ended.ok:
+    if ended.exit_code:
         raise RunFailedError(f"The run failed: {ended.reason}")
     aggregates = world.accounts["A"].folder / "superlink" / "aggregates"
     found = collect(log, [(ended.run, ended.text)], aggregates, people)

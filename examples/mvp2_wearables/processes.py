@@ -26,7 +26,7 @@ QUIET = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "PYTHONUNBUFFERED": "1",
     "NO_COLOR": "1",
-    "COLUMNS": "200",
+    "COLUMNS": "2000",
 }
 
 
@@ -37,14 +37,14 @@ class Process:
         self, name: str, command: Sequence[str], log: Path, environment: Mapping[str, str]
     ) -> None:
         self.name, self.log = name, log
+        self.result_file = log.with_suffix(".out")
         log.parent.mkdir(parents=True, exist_ok=True)
-        self._offset = log.stat().st_size if log.exists() else 0
-        with log.open("ab") as output:
+        with log.open("wb") as output, self.result_file.open("wb") as result:
             self._process = subprocess.Popen(
                 list(command),
                 stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
+                stdout=result,
+                stderr=output,
                 env={**os.environ, **QUIET, **_programs(), **environment},
                 # A Ctrl-C at the terminal is the demo's to handle; the group is ours to end.
                 start_new_session=True,
@@ -61,10 +61,12 @@ class Process:
         return self._process.poll()
 
     def text(self) -> str:
-        """Return what it has written since it was started."""
-        with self.log.open("rb") as file:
-            file.seek(self._offset)
-            return file.read().decode("utf-8", errors="replace")
+        """Return what it has written to its log: its standard error."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def result(self) -> str:
+        """Return what it has written to its standard output."""
+        return self.result_file.read_text(encoding="utf-8", errors="replace")
 
     def tail(self) -> str:
         """Return its last lines, for an error message."""

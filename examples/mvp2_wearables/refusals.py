@@ -1,23 +1,23 @@
 """What is refused, each with real processes: (a) to (d) of the demo, and a missing notice."""
 
 import json
-import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from datatoken.errors import RunFailedError
 from datatoken.rounds.documents import RoundDocument
 from datatoken.types import MessageKind, Scalar
-from examples.mvp2_wearables.control import Control
 from examples.mvp2_wearables.hostile import honest_fab, hostile_fab
 from examples.mvp2_wearables.processes import Process
 from examples.mvp2_wearables.report import Refusal
 from examples.mvp2_wearables.runs import Finished, Runs
 from examples.mvp2_wearables.stack import Link, Stack
 from examples.mvp2_wearables.world import ROOT, World, revoke_by
+from fl_edge.control.client import Ended, SuperLink
+from fl_edge.control.outcome import RunEndedError
+from fl_edge.fab.keys import JOB_KEY
 
 Tell = Callable[[str], None]
-CODE = re.compile(r"\b([A-Z]+(?:_[A-Z]+)+)\b")
 STOCK_RUN = 60.0
 
 
@@ -50,36 +50,30 @@ def refused_codes(text: str) -> list[str]:
     return found
 
 
-def code_of(text: str) -> str:
-    """Return the first reason code in a sentence."""
-    match = CODE.search(text)
-    return match[1] if match else ""
-
-
 def straight_to_superlink(scene: Scene) -> list[Refusal]:
     """Run (a), first half: submit the changed app to A's SuperLink, without asking anybody."""
     fab = hostile_fab(ROOT, scene.client)
-    return [
-        _submitted(scene, "the app with one line changed", fab, {"datatoken-job": scene.world.job})
-    ]
+    return [_submitted(scene, "the app with one line changed", fab, {JOB_KEY: scene.world.job})]
 
 
 def unposted_job(scene: Scene) -> list[Refusal]:
     """Run (c): the registered app for a job that nobody has posted."""
     nobody = "0x" + "5e" * 32
+    ended = scene.runs.run(rounds=1, job=nobody)
+    scene.tell(f"fl-edge run: {ended.reason} (exit code {ended.exit_code})")
+    case = "a job that was never posted"
+    asked = Refusal(case, "fl-edge run, before it asks anybody", ended.code, ended.reason)
     fab = honest_fab(ROOT, scene.client)
-    return [_submitted(scene, "a job that was never posted", fab, {"datatoken-job": nobody})]
+    return [asked, _submitted(scene, case, fab, {JOB_KEY: nobody})]
 
 
 def _submitted(scene: Scene, case: str, fab: bytes, hints: Mapping[str, Scalar]) -> Refusal:
-    control = Control(scene.link.address)
-    try:
-        control.submit(fab, {**scene.overrides, **hints})
-    except RunFailedError as error:
-        scene.tell(f"A's SuperLink: {error.message}")
-        return Refusal(case, "A's SuperLink", code_of(error.message), error.message)
-    finally:
-        control.close()
+    with SuperLink(scene.link.address, insecure=True) as superlink:
+        try:
+            superlink.start(fab, {**scene.overrides, **hints})
+        except RunEndedError as error:
+            scene.tell(f"A's SuperLink: {error.message}")
+            return Refusal(case, "A's SuperLink", error.code, error.message)
     raise AssertionError(f"{case} was accepted")
 
 
@@ -111,12 +105,10 @@ def _stock_run(
     scene: Scene, link: Link, nodes: Sequence[Process], case: str, fab: bytes
 ) -> Refusal:
     before = [len(refused_codes(node.text())) for node in nodes]
-    control = Control(link.address)
-    try:
-        run = control.submit(fab, {**scene.overrides, "min-nodes": len(nodes)})
-        ended = control.wait(run, STOCK_RUN)
-    finally:
-        control.close()
+    with SuperLink(link.address, insecure=True) as superlink:
+        run = superlink.start(fab, {**scene.overrides, "min-nodes": len(nodes)})
+        _wait(superlink, run)
+        text = "".join(superlink.log(run))
     codes = [
         code
         for node, count in zip(nodes, before, strict=True)
@@ -124,10 +116,19 @@ def _stock_run(
     ]
     if not codes or len(set(codes)) != 1 or "admitted" in "".join(n.text() for n in nodes):
         raise AssertionError(f"{case}: the owners' gates said {codes}")
-    line = next(line for line in ended.log.splitlines() if codes[0] in line)
+    line = next(line for line in text.splitlines() if codes[0] in line)
     sentence = line[max(0, line.find("refused by")) :].strip()
     scene.tell(f"The server is told: {sentence}")
     return Refusal(case, f"{len(nodes)} owners' own gates", codes[0], sentence)
+
+
+def _wait(superlink: SuperLink, run: int) -> Ended:
+    deadline = time.monotonic() + STOCK_RUN
+    while (ended := superlink.outcome(run)) is None:
+        if time.monotonic() > deadline:
+            raise AssertionError(f"run {run} did not end within {STOCK_RUN:.0f} s")
+        time.sleep(0.2)
+    return ended
 
 
 def chain_stopped(scene: Scene) -> tuple[list[Refusal], Finished]:
@@ -140,13 +141,12 @@ def chain_stopped(scene: Scene) -> tuple[list[Refusal], Finished]:
             world.anvil.stop()
 
     ended = scene.runs.run(rounds=2, on_document=stop_chain)
-    code = code_of(ended.reason)
-    scene.tell(f"The run ended: {ended.reason}")
+    scene.tell(f"The run ended: {ended.reason} (exit code {ended.exit_code})")
     world.restart_chain()
     scene.tell("The chain is back; fl-edge run --resume goes on.")
     resumed = scene.runs.run(rounds=2, resume=True)
     done = len([d for d in resumed.documents if _is_train(d)])
-    refusal = Refusal("the chain is stopped", "SuperLink and gates", code, ended.reason, done)
+    refusal = Refusal("the chain is stopped", "SuperLink and gates", ended.code, ended.reason, done)
     return [refusal], resumed
 
 
@@ -169,7 +169,7 @@ def revoked_during_the_run(scene: Scene) -> list[Refusal]:
     after = [d for d in ended.documents if _is_train(d)][1:]
     first = world.persons[-1]
     code = _last_code(scene.nodes[first.name])
-    scene.tell(f"The run ended: {ended.reason}")
+    scene.tell(f"The run ended: {ended.reason} (exit code {ended.exit_code})")
     return [
         Refusal(
             "one user revokes during the run",
@@ -181,7 +181,7 @@ def revoked_during_the_run(scene: Scene) -> list[Refusal]:
         Refusal(
             "a second one does: fewer than the terms ask for",
             "SuperLink and gates",
-            code_of(ended.reason),
+            ended.code,
             ended.reason,
         ),
     ]

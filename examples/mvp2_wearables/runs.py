@@ -1,23 +1,24 @@
-"""Honest runs: B signs a compute request, A verifies it, gives notice on the chain, and runs."""
+"""Honest runs: ``fl-edge run`` signs B's request, has A verify and announce it, and follows."""
 
+import json
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from datatoken.errors import RunFailedError
 from datatoken.rounds.documents import RoundDocument
-from datatoken.types import Scalar, sha256_hex
-from examples.mvp2_wearables.control import Control
-from examples.mvp2_wearables.hostile import honest_fab
+from datatoken.types import Hex32, Scalar
+from examples.mvp2_wearables.processes import Process, Processes, program
 from examples.mvp2_wearables.rounds import Log
 from examples.mvp2_wearables.stack import Link
-from examples.mvp2_wearables.world import ROOT, World
-from fl_edge.fab import effective_config
+from examples.mvp2_wearables.world import World
 
 POLL = 0.3
-LIMIT = 900.0
-REST = 5.0
+LIMIT = 1800.0
+REST = 8.0
 PHASE_DONE = "Aggregated MetricRecord:"
+STARTED = re.compile(r"Run (\d+) has started")
 OnDocument = Callable[[RoundDocument], None]
 
 
@@ -27,18 +28,21 @@ class Finished:
 
     Attributes
     ----------
-    ok : bool
-        Whether all rounds were done.
-    reason : str
-        Why it ended otherwise.
+    run : str
+        Its id; empty when it was refused before it started.
+    exit_code : int
+        Of ``fl-edge run``: 0 when all rounds were done.
+    code, reason : str
+        Its error otherwise: the reason code, and one sentence.
     text : str
-        The ServerApp's log.
+        What it has printed: the ServerApp's log.
     documents : list of RoundDocument
         What the recorder logged of it.
     """
 
     run: str
-    ok: bool
+    exit_code: int
+    code: str
     reason: str
     text: str
     documents: list[RoundDocument]
@@ -49,11 +53,12 @@ class Runs:
     """Starts runs of the demo's job on A's SuperLink."""
 
     world: World
+    processes: Processes
     link: Link
     log: Log
-    client: str
     layers: str
-    timeout: float = 120.0
+    round_timeout: float = 120.0
+    _count: int = 0
 
     def overrides(self, rounds: int) -> dict[str, Scalar]:
         """Return the run configuration that B asks for."""
@@ -61,7 +66,7 @@ class Runs:
             "num-server-rounds": rounds,
             "layers": self.layers,
             "min-nodes": self.world.minimum,
-            "round-timeout": self.timeout,
+            "round-timeout": self.round_timeout,
         }
 
     def run(
@@ -69,46 +74,51 @@ class Runs:
         rounds: int,
         *,
         resume: bool = False,
+        job: Hex32 | None = None,
         on_document: OnDocument = lambda document: None,
     ) -> Finished:
         """Run `rounds` rounds and wait; `on_document` is called for each round as it is logged."""
-        world = self.world
-        fab, overrides = honest_fab(ROOT, self.client), self.overrides(rounds)
-        parameters = effective_config(fab, overrides)
-        maker, owner = world.owner_of_algorithm(), world.owner_of_composite()
-        request = maker.sign_request(
-            world.job, sha256_hex(fab), parameters, audience=world.composite
+        self._count += 1
+        command = self._command(job or self.world.job, self.overrides(rounds), resume=resume)
+        process = self.processes.start(f"run-{self._count}", command)
+        self._follow(process, on_document)
+        text = process.text()
+        started = STARTED.search(text)
+        error = _error(process.result())
+        run = started[1] if started else ""
+        self._rest(run, text.count(PHASE_DONE), on_document)
+        code = process.exit_code
+        return Finished(
+            run=run,
+            exit_code=-1 if code is None else code,
+            code=error.get("code", ""),
+            reason=error.get("message", ""),
+            text=text,
+            documents=self.log.of_run(run),
         )
-        owner.announce(world.job, request, artefact=sha256_hex(fab), parameters=parameters)
-        hints: dict[str, Scalar] = {
-            "datatoken-job": world.job,
-            "datatoken-request": request.digest(),
-        }
-        if resume:
-            hints["datatoken-resume"] = True
-        control = Control(self.link.address)
-        try:
-            run = control.submit(fab, {**overrides, **hints})
-            ended = self._follow(control, run, on_document)
-            text = control.log(run)
-            self._rest(str(run), text.count(PHASE_DONE), on_document)
-        finally:
-            control.close()
-            maker.close()
-            owner.close()
-        documents = self.log.of_run(str(run))
-        return Finished(str(run), ended[0] == "completed", ended[1], text, documents)
 
-    def _follow(self, control: Control, run: int, on_document: OnDocument) -> tuple[str, str]:
+    def _command(self, job: Hex32, config: Mapping[str, Scalar], *, resume: bool) -> list[str]:
+        world = self.world
+        a, b = world.accounts["A"], world.accounts["B"]
+        command = [program("fl-edge"), "run", job, "--superlink", self.link.address, "--insecure"]
+        command += ["--format", "json"]
+        command += ["--deployment", str(world.deployment_path), "--store", str(world.store_path)]
+        command += ["--folder", str(b.folder), "--keystore", str(b.keystore)]
+        command += ["--password-file", str(b.password_file)]
+        command += ["--announce-keystore", str(a.keystore)]
+        command += ["--announce-password-file", str(a.password_file)]
+        for name, value in config.items():
+            text = f'"{value}"' if isinstance(value, str) else str(value)
+            command += ["--run-config", f"{name}={text}"]
+        return [*command, "--resume"] if resume else command
+
+    def _follow(self, process: Process, on_document: OnDocument) -> None:
         started = time.monotonic()
-        while True:
-            status = control.status(run)
+        while process.exit_code is None:
             for document in self.log.new():
                 on_document(document)
-            if status[0]:
-                return status
             if time.monotonic() - started > LIMIT:
-                raise RunFailedError(f"Run {run} did not end within {LIMIT:.0f} s.")
+                raise RunFailedError(f"fl-edge run did not end within {LIMIT:.0f} s.")
             time.sleep(POLL)
 
     def _rest(self, run: str, phases: int, on_document: OnDocument) -> None:
@@ -118,3 +128,13 @@ class Runs:
             for document in self.log.new():
                 on_document(document)
             time.sleep(POLL)
+
+
+def _error(result: str) -> dict[str, str]:
+    """Return the error of a command's JSON result, or an empty one."""
+    try:
+        plain = json.loads(result)
+    except ValueError:
+        return {}
+    error = plain.get("error", {}) if isinstance(plain, dict) else {}
+    return {name: str(value) for name, value in error.items()}

@@ -29,7 +29,9 @@ class Show:
 
     def tell(self, text: str) -> None:
         """Print one line."""
-        self.console.print(f"[dim]{self.seconds:6.1f}s[/dim]  {text}", highlight=False)
+        self.console.print(
+            f"[dim]{self.seconds:6.1f}s[/dim]  {text}", highlight=False, soft_wrap=True
+        )
 
     @contextmanager
     def part(self, title: str) -> Iterator[None]:

@@ -4,10 +4,8 @@ Every step is a call that a person in that role makes; each is a line of the acc
 (67 to 77), named in the comments.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 
 from datatoken.chain.anvil import Anvil
@@ -26,6 +24,7 @@ from examples.mvp2_wearables import assets
 from examples.mvp2_wearables.accounts import Account, create_account
 from examples.mvp2_wearables.data import People, User
 from fl_edge.fab import bundle_folder, read_source
+from fl_edge.fab.document import source_fields
 
 Tell = Callable[[str], None]
 ROOT = Path(__file__).resolve().parents[2]
@@ -165,15 +164,9 @@ def register(world: World, client: str, tell: Tell) -> None:
 
 
 def _register_operation(admin: Administrator, folder: Path) -> Hex32:
-    bundle, source = bundle_folder(folder), read_source(folder)
-    fields = source.model_dump(mode="json", exclude={"config", "dependencies"}, exclude_none=True)
-    lock = {name: version(name) for name in map(_distribution, source.dependencies)}
-    document = complete_document(bundle, admin.address, {**fields, "lock": lock})
+    bundle = bundle_folder(folder)
+    document = complete_document(bundle, admin.address, source_fields(read_source(folder)))
     return admin.register_operation(bundle, document)
-
-
-def _distribution(requirement: str) -> str:
-    return re.split(r"[^A-Za-z0-9.\-_]", requirement, maxsplit=1)[0]
 
 
 def _user_document(world: World, person: Person, client: str) -> Metadata:
