@@ -87,14 +87,18 @@ def check_previous(
     request: Hex32,
     ask: "Ask",
 ) -> None:
-    """Refuse when the previous logged round was smaller than the terms' minimum.
+    """Refuse a leaf's message when its previous logged round was smaller than the minimum.
 
-    So nobody can sample one victim alone again and again. A round that was cut short by the
-    end of an earlier run is tolerated once: when the round before it was full, or there was
-    none (ADR 0006).
+    So nobody can sample one victim alone again and again. Only rounds that hold the asset's
+    own receipt count: another member, who could invent rounds of one, can't stall the rest.
+    A round that was cut short by the end of an earlier run is tolerated once: when the round
+    before it was full, or there was none (ADR 0006).
     """
-    needed, members = _round_minimum(tree, path, ask)
-    groups = [group for group in log.groups if group.members & members]
+    if len(path) < 2 or (path[0] in tree.ddos and tree.ddos[path[0]].children):
+        return
+    needed = minimum(tree, path, 1, all_required=ask.all_required)
+    members = frozenset(tree.ddos[path[1]].children)
+    groups = [group for group in log.groups if path[0] in group.members]
     if not groups:
         return
     last = groups[-1]
@@ -108,17 +112,6 @@ def check_previous(
         f"The previous logged round had {len(last.members & members)} members; "
         f"the terms ask for {needed}.",
     )
-
-
-def _round_minimum(
-    tree: VerifiedTree, path: tuple[Hex32, ...], ask: "Ask"
-) -> tuple[int, frozenset[Hex32]]:
-    """Return the minimum and the possible members of a round: the nearest composite's children."""
-    level = 0 if path[0] in tree.ddos and tree.ddos[path[0]].children else 1
-    if level >= len(path):
-        return 0, frozenset()
-    needed = minimum(tree, path, level, all_required=ask.all_required)
-    return needed, frozenset(tree.ddos[path[level]].children)
 
 
 def _is_full(group: RoundGroup, members: frozenset[Hex32], needed: int) -> bool:

@@ -522,6 +522,14 @@ def test_one_victim_sampled_alone(world):
     assert refused(view, ask(world)) is Reason.ROUND_TOO_SMALL
 
 
+def test_member_that_invents_rounds_of_one_does_not_stall_the_rest(world):
+    """One participant stalling the rest."""
+    view = world.view()
+    view = logged(view, group(view, everyone(world)), group(view, {world.dt("u1")}))
+
+    assert authorize(view, ask(world))
+
+
 def test_strangers_do_not_count_as_members(world):
     view = world.view()
     strangers = {sha256_hex(bytes([i, 1])) for i in range(3)} | {world.dt("u0")}
