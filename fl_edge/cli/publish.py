@@ -9,7 +9,7 @@ import typer
 from rich.panel import Panel
 from rich.text import Text
 
-from datatoken.cli.output import Output, facts
+from datatoken.cli.output import Output
 from datatoken.cli.session import Command, Session
 from datatoken.ddo.operation import OperationDocument
 from datatoken.errors import BadInputError, LocalEnvironmentError
@@ -43,7 +43,7 @@ reach, 7 key or password, 8 folder not writable, 9 the transaction failed.
 
 
 def publish(
-    folder: Annotated[
+    source: Annotated[
         str,
         typer.Argument(
             metavar="DIR", help="A Flower app, a folder of operation code, or a shipped operation."
@@ -64,7 +64,7 @@ def publish(
 ) -> None:
     """Make an operation of a Flower app or of operation code."""
     session = Session.current()
-    bundle, fields = describe(operation_folder(folder), message)
+    bundle, fields = describe(operation_folder(source), message)
     fields |= _own_fields(document)
     if out is not None:
         write_out(session.output, out, bundle, fields)
@@ -77,7 +77,7 @@ def publish(
     assert id_ == operation_id(session.site.network, full)
     session.output.result(
         {"operation": id_, "bundle": full.bundle, "metadata": full.digest(), "cid": full.cid},
-        facts({"operation": id_, "bundle": full.bundle, "cid": full.cid}),
+        id_,
     )
 
 
