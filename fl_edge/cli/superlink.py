@@ -20,7 +20,7 @@ aggregates' digests are named to the recorder, for apps that never heard of this
 
 - ``deployment.json`` of the network (from its administrator, or ``datatoken up``)
 - the DT whose workflow has the operation on ``self`` (``datatoken dt publish``)
-- its owner's keystore, or a node key with the owner's word (``datatoken dt delegate``)
+- its owner's keystore, or a node key with the owner's word (``datatoken delegate``)
 
 **Example**
 
