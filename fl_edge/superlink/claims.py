@@ -7,8 +7,8 @@ recorder has taken it; what the SuperLink counts itself is told again with the n
 import queue
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Mapping
+from enum import Enum
 from logging import WARNING
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,7 @@ from typing import Protocol
 from flwr.supercore import log
 
 from datatoken.errors import DataTokenError, LocalEnvironmentError
+from datatoken.service.problems import ServiceCode, ServiceError
 from datatoken.types import Hex32, MessageKind
 from fl_edge.strategy.spool import (
     AggregateFile,
@@ -31,7 +32,18 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS aggregates (id INTEGER PRIMARY KEY, job TEXT NOT NULL,
     run TEXT NOT NULL, round INTEGER NOT NULL, digest TEXT NOT NULL, path TEXT NOT NULL);
 """
-PAUSE, RETRY_AFTER, MAX_TRIES = 0.3, 2.0, 30
+PAUSE, RETRY_AFTER, RETRY_AT_MOST = 0.3, 2.0, 30.0
+PASSING = (ServiceCode.UPSTREAM, ServiceCode.TOO_MANY, ServiceCode.INTERNAL)
+
+
+class Told(Enum):
+    """What became of something that a recorder was told."""
+
+    TAKEN = "taken"
+    LATER = "later"
+    """The recorder is out of reach, or busy."""
+    NEVER = "never"
+    """The recorder refuses it, and will again."""
 
 
 class Recorder(Protocol):
@@ -159,21 +171,25 @@ class ClaimCourier:
         return all(done)
 
     def _work(self) -> None:
+        pause = RETRY_AFTER
         while not self._stop.wait(PAUSE):
-            if not self.carry():
-                self._stop.wait(RETRY_AFTER)
+            if self.carry():
+                pause = RETRY_AFTER
+            else:
+                self._stop.wait(pause)
+                pause = min(pause * 2, RETRY_AT_MOST)
         self.carry()
 
     def _carry_name(self, named: Named) -> bool:
         admission = self.book.get(named.run)
         if admission is None:
             return True
-        sent = self._tell(
+        told = self._tell(
             admission.job, str(named.run), named.kind, named.input, named.expected, {}
         )
-        if not sent:
+        if told is Told.LATER:
             self._names.put(named)
-        return sent
+        return told is not Told.LATER
 
     def _carry_claim(self, run: int, path: Path, claim: Claim) -> bool:
         admission = self.book.get(run)
@@ -191,12 +207,12 @@ class ClaimCourier:
                 path.unlink(missing_ok=True)
                 return True
             annotations["aggregate"] = claim.digest
-        taken = self._tell(
+        told = self._tell(
             admission.job, str(run), claim.kind, claim.input, claim.expected, annotations
         )
-        if not taken:
+        if told is Told.LATER:
             return False
-        if content:
+        if told is Told.TAKEN and content:
             self.aggregates.keep(admission.job, run, claim, content)
             (path.parent / str(claim.aggregate)).unlink(missing_ok=True)
         path.unlink(missing_ok=True)
@@ -210,7 +226,7 @@ class ClaimCourier:
         digest: Hex32,
         expected: int,
         annotations: dict[str, str],
-    ) -> bool:
+    ) -> Told:
         try:
             self._recorder_of(job).name_round(
                 job,
@@ -222,15 +238,6 @@ class ClaimCourier:
             )
         except DataTokenError as error:
             log(WARNING, "The recorder was not told of a round of run %s: %s", run, error)
-            return False
-        return True
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Wait for a condition; return whether it came true in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
+            refused = isinstance(error, ServiceError) and error.service_code not in PASSING
+            return Told.NEVER if refused else Told.LATER
+        return Told.TAKEN

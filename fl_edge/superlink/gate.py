@@ -75,12 +75,18 @@ class SuperLinkGate:
         Returns the open jobs of the market, for a run that names none; raises `Refused`.
     book : RunBook
         Where admissions are kept.
+    resumable : callable
+        Tells whether there is an aggregate of a job to go on from.
     """
 
     def __init__(
-        self, keeper: Gatekeeper, candidates: Callable[[], list[Hex32]], book: RunBook
+        self,
+        keeper: Gatekeeper,
+        candidates: Callable[[], list[Hex32]],
+        book: RunBook,
+        resumable: Callable[[Hex32], bool] = lambda _: False,
     ) -> None:
-        self.keeper, self.book = keeper, book
+        self.keeper, self.book, self._resumable = keeper, book, resumable
         self._candidates = candidates
         self._fabs: dict[tuple[Hex32, Hex32], Hex32] = {}
         self._rounds: OrderedDict[tuple[int, MessageKind], _Round] = OrderedDict()
@@ -232,6 +238,12 @@ class SuperLinkGate:
         resume: bool,
     ) -> tuple[Admission, Lease]:
         document = self._match(job, sha256_hex(fab))
+        if resume and not self._resumable(job):
+            raise Refused(
+                Reason.RUN_NOT_ACCEPTED,
+                f"There is no logged aggregate of job {job[:10]}… to go on from; "
+                "run it without --resume.",
+            )
         kind = document.messages[0] if document.messages else MessageKind.TRAIN
         lease = self._ask(
             job,

@@ -113,7 +113,9 @@ class MakerSide:
         aggregates = Aggregates(settings.state / "aggregates")
         spool = settings.state / SPOOL
         courier = ClaimCourier(spool, book, aggregates, recorders.client)
-        gate = SuperLinkGate(keeper, OpenJobs(reader), book)
+        gate = SuperLinkGate(
+            keeper, OpenJobs(reader), book, lambda job: aggregates.last(job) is not None
+        )
         return cls(Hooks(gate, RoundWatch(courier.name), courier.begin), courier)
 
 
