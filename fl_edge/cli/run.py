@@ -51,6 +51,10 @@ failed, 10 the run failed; with its reason as a code, such as ``TOO_FEW_PARTICIP
 """
 
 
+REACH_SECONDS = 30.0
+"""For a SuperLink that was started just before."""
+
+
 def run(
     job: JobId,
     superlink: Annotated[
@@ -94,14 +98,16 @@ def run(
     with session.output.progress("Reading the job …"):
         plan = make_plan(session.site, job, _split(run_config))
     provider = session.role(AlgorithmProvider)
-    signed = provider_request(session, provider, plan, request)
     announcer = _announcer(session, announce_keystore, announce_password_file)
-    with session.output.progress("Announcing …"):
-        announce(session, plan, signed, announcer, wait)
-    hints: dict[str, Scalar] = {JOB_KEY: job, REQUEST_KEY: signed.digest()}
-    if resume:
-        hints[RESUME_KEY] = True
     with SuperLink(superlink, insecure=insecure, root_certificates=root_certificates) as link:
+        with session.output.progress("Reaching the SuperLink …"):
+            link.reach(REACH_SECONDS)  # before anything is signed or announced
+        signed = provider_request(session, provider, plan, request)
+        with session.output.progress("Announcing …"):
+            announce(session, plan, signed, announcer, wait)
+        hints: dict[str, Scalar] = {JOB_KEY: job, REQUEST_KEY: signed.digest()}
+        if resume:
+            hints[RESUME_KEY] = True
         started = link.start(plan.fab, {**plan.overrides, **hints})
         found = {"run": str(started), "job": job, "request": signed.digest()}
         session.output.note(f"Run {started} has started.")

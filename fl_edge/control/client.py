@@ -1,5 +1,6 @@
 """A SuperLink's Control API: start a run, follow its log, ask how it ended."""
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,26 @@ class SuperLink:
             )
         except (OSError, ValueError) as error:
             raise BadInputError(f"The certificates can't be used: {error}.") from None
+
+    def reach(self, seconds: float) -> None:
+        """Wait until the SuperLink answers: one that was just started takes a moment.
+
+        Raises
+        ------
+        LocalEnvironmentError
+            When it does not, within so many seconds.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                self._client.ListRuns(ListRunsRequest())
+                return
+            except httpx.HTTPStatusError:
+                return  # it answers; what it says matters later
+            except httpx.RequestError as error:
+                if time.monotonic() >= deadline:
+                    raise self._silent(error) from None
+            time.sleep(0.5)
 
     def start(self, fab: bytes, overrides: Mapping[str, Scalar]) -> int:
         """Start a run and return its id.
