@@ -3,7 +3,7 @@
 #   make demo [ARGS="--users 6 --tensorflow --json"]   the main job, end to end
 #   make test                                          all tests but long fuzzing and notebooks
 #   make test-all                                      those too
-#   make lint | make contracts | make clean
+#   make lint | make contracts | make wheel | make clean
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -18,7 +18,7 @@ FULL := .venv/.synced-all
 NODE_STAMP := contracts/node_modules/.synced
 export UV_PYTHON_PREFERENCE ?= only-system
 
-.PHONY: demo test test-all lint contracts clean setup
+.PHONY: demo test test-all lint contracts wheel clean setup
 
 demo: $(if $(findstring tensorflow,$(ARGS)),$(FULL),$(STAMP)) $(NODE_STAMP)
 	@$(RUN) python -m examples.mvp2_wearables $(ARGS)
@@ -39,6 +39,9 @@ lint: setup
 contracts: $(NODE_STAMP)
 	@cd contracts && ../$(NPM) run check
 	@cd contracts && ../$(NPM) test
+
+wheel: $(UV)
+	@$(UV) build --wheel --quiet --out-dir dist
 
 setup: $(FULL) $(NODE_STAMP)
 

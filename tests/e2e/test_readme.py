@@ -1,0 +1,90 @@
+"""The README's by-hand path, as it is written, from an installed wheel."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(
+    r"<!-- by hand: begin -->\n```bash\n(.*?)\n```\n<!-- by hand: end -->", re.DOTALL
+)
+
+
+def find_uv() -> str:
+    """Return the uv that set this environment up."""
+    for candidate in (os.environ.get("UV"), ROOT / ".tools" / "bin" / "uv", shutil.which("uv")):
+        if candidate and Path(candidate).is_file():
+            return str(candidate)
+    pytest.fail("There is no uv; run the tests by `make test`.")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel, install it into an environment of its own, return its bin folder."""
+    folder, uv = tmp_path_factory.mktemp("wheel"), find_uv()
+
+    def run(*command: str) -> None:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stderr[-3000:]
+
+    run(uv, "build", "--wheel", "--quiet", "--out-dir", str(folder))
+    run(uv, "venv", "--quiet", "--python", sys.executable, str(folder / "venv"))
+    wheel = next(folder.glob("*.whl"))
+    constraints = folder / "constraints.txt"
+    extras = [f"--extra={name}" for name in ("flower", "service", "examples")]
+    run(
+        uv, "export", "--quiet", "--frozen", "--no-hashes", "--no-emit-project", "--no-dev",
+        *extras, "--output-file", str(constraints),
+    )  # fmt: skip
+    python = folder / "venv" / "bin" / "python"
+    run(
+        uv, "pip", "install", "--quiet", "--python", str(python), "--constraints",
+        str(constraints), f"{wheel}[flower,service,examples]",
+    )  # fmt: skip
+    return python.parent
+
+
+def test_the_wheel_installs_no_stray_top_level_package(installed):
+    site = next((installed.parent / "lib").glob("python*/site-packages"))
+
+    assert {"datatoken", "fl_edge", "rtt_tracer"} <= {path.name for path in site.iterdir()}
+    assert not {"clients", "strategies", "contracts", "examples", "tests"} & {
+        path.name for path in site.iterdir()
+    }
+
+
+@pytest.mark.timeout(900)
+def test_by_hand_path_runs_as_it_is_written(installed, tmp_path):
+    """Acceptance: 67, 68, 70, 71, 72, 73, 74, 75, 76, 77, 79, 95."""
+    match = BLOCK.search((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert match, "the README has its by-hand block"
+    keep = ("HOME", "LANG", "SSL_CERT_FILE", "npm_config_registry")
+    environment = {name: os.environ[name] for name in keep if name in os.environ}
+    environment["PATH"] = f"{installed}:{os.environ['PATH']}"
+    process = subprocess.Popen(
+        ["bash", "-euo", "pipefail", "-c", match[1]],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        out, _ = process.communicate(timeout=840)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        stop = [str(installed / "datatoken"), "down"]
+        subprocess.run(stop, cwd=tmp_path, env=environment, capture_output=True, timeout=60)
+    logs = "\n".join(f"== {p.name}\n{p.read_text()[-1500:]}" for p in tmp_path.glob("*.log"))
+
+    assert process.returncode == 0, f"{out[-4000:]}\n{logs}"
+    assert "completed" in out
+    assert "rounds logged: 4" in out, "train and evaluate, twice"
