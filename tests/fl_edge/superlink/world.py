@@ -143,6 +143,11 @@ class World:
         a.announce(self.job, signed)
         return str(signed.digest())
 
+    def grant(self, index: int, **limits: int) -> None:
+        """Grant one user's DT anew, with these limits."""
+        owner = self.role(DataProvider, self.chain.users[index], f"user-{index}")
+        owner.grant(self.leaves[index], self.composite, **limits)
+
     def revoke(self, index: int) -> None:
         """Revoke one user's grant."""
         owner = self.role(DataProvider, self.chain.users[index], f"user-{index}")
