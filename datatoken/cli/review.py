@@ -12,6 +12,8 @@ from datatoken.cli.output import facts
 from datatoken.cli.session import Session
 from datatoken.roles.review import Code, Review, review
 from datatoken.text import clean, show_moment
+from datatoken.trace.lineage import upwards
+from datatoken.trace.render import lineage_tree
 
 ShowCode = Annotated[bool, typer.Option("--code", help="Print the whole code.")]
 
@@ -28,7 +30,14 @@ def review_command(child: Child, parent: Parent, code: ShowCode = False) -> None
     """
     session = Session.current()
     found = review(session.site, child, parent)
-    session.output.result({**as_object(found), "granted": found.standing}, *shown(found, code=code))
+    above = upwards(session.site, parent)
+    session.output.result(
+        {**as_object(found), "granted": found.standing, "above": above.above},
+        *shown(found, code=code),
+        "",
+        Text("Who stands above it so far", style="bold"),
+        lineage_tree(above),
+    )
 
 
 def as_object(found: Review) -> dict[str, object]:

@@ -140,26 +140,26 @@ class Documents:
         BadInputError
             When the tree is deeper or wider than a job may be.
         """
-        flat = self._block(dt, 0)
-        if len(flat) > MAX_CLOSURE:
-            raise BadInputError(
-                f"There are {len(flat)} DTs below {dt[:10]}…; {MAX_CLOSURE} fit into one job.",
-                "Use fewer members.",
-            )
+        flat: list[Hex32] = []
+        self._add_block(dt, 0, flat)
         return flat
 
-    def _block(self, dt: Hex32, depth: int) -> list[Hex32]:
+    def _add_block(self, dt: Hex32, depth: int, flat: list[Hex32]) -> None:
         if depth > MAX_DEPTH:
             raise BadInputError(
                 f"The tree is deeper than {MAX_DEPTH} levels at {dt[:10]}….", "Nest fewer levels."
             )
         children = self.ddo(dt).children
         records = self.find(children)
-        flat = list(children)
+        flat += children
+        if len(flat) > MAX_CLOSURE:
+            raise BadInputError(
+                f"There are more than {MAX_CLOSURE} DTs in the tree; no job holds more.",
+                "Use fewer members.",
+            )
         for child in children:
             if child in records and records[child].children:
-                flat += self._block(child, depth + 1)
-        return flat
+                self._add_block(child, depth + 1, flat)
 
     def tree(self, algorithm: Hex32, leaves: Sequence[Hex32] = ()) -> VerifiedTree:
         """Return the verified tree of an algorithm: its composites and the named leaves."""

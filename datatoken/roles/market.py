@@ -74,9 +74,10 @@ def post_job(
 def _recorder(tree: VerifiedTree, given: Address | None) -> Address:
     """Return the recorder of a posting: every gate below must find the one that it expects."""
     named: set[Address] = set()
-    for parent, child in tree.edges():
-        if child in tree.ddos and tree.ddos[child].children:
-            continue
+    composites = {dt for dt, ddo in tree.ddos.items() if ddo.children}
+    for parent in composites:
+        if composites.issuperset(tree.ddos[parent].children):
+            continue  # no leaf hangs here
         for path in tree.paths(parent):
             found = recorder_of(tree.ddos, path)
             named |= {found.account} if found else set()

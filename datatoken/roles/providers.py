@@ -1,6 +1,7 @@
 """Providers of data, of compute and of algorithms."""
 
 import secrets
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from datatoken.authorization.reasons import Reason, Refused
@@ -10,6 +11,15 @@ from datatoken.authorization.request import (
     parameters_digest,
 )
 from datatoken.ddo.canonical import canonical_bytes
+from datatoken.ddo.models import (
+    Configs,
+    Ddo,
+    ExtraParams,
+    Metadata,
+    RecorderRef,
+    Service,
+    Workflow,
+)
 from datatoken.roles.account import Account
 from datatoken.roles.errors import contract_refusal
 from datatoken.roles.granting import check_owner
@@ -35,6 +45,59 @@ class AlgorithmProvider(AssetOwner):
     """Composes algorithms over data and compute assets, and signs compute requests."""
 
     kinds: ClassVar[frozenset[AssetKind]] = frozenset({AssetKind.ALGORITHM})
+
+    def compose(
+        self,
+        children: Sequence[Hex32],
+        set_ops: Sequence[Mapping[str, str]],
+        *,
+        name: str,
+        purpose: str | None = None,
+        parameters: Mapping[Hex32, Mapping[str, Scalar]] | None = None,
+        order: Sequence[Sequence[str]] = (),
+        recorder: RecorderRef | None = None,
+        description: str | None = None,
+        endpoint: str = "",
+        salt: int = 0,
+    ) -> Ddo:
+        """Compose an algorithm over data and compute assets, and publish it.
+
+        Parameters
+        ----------
+        children : sequence of Hex32
+            DTs in order.
+        set_ops : sequence of mapping
+            Stage by stage: child index (as text) or ``self`` → operation id, or ``self`` for
+            the child's own workflow.
+        purpose : str, optional
+            What the children are asked for.
+        parameters : mapping, optional
+            Operation id → parameters that are fixed.
+        order : sequence, optional
+            Stages by child key; by default the order of `set_ops`.
+        recorder : RecorderRef, optional
+            Who logs the rounds, where no composite below names one.
+
+        Raises
+        ------
+        CompositionError
+            With every violation; see `publish`.
+        """
+        configs = Configs(
+            parameters={op: dict(values) for op, values in (parameters or {}).items()},
+            order=[list(stage) for stage in order],
+        )
+        workflow = Workflow(set_ops=[dict(stage) for stage in set_ops], configs=configs)
+        service = Service(
+            type="algorithm",
+            endpoint=endpoint,
+            child_dts=list(children),
+            workflows=[workflow],
+            extra_params=ExtraParams(
+                name=name, description=description, purpose=purpose, recorder=recorder
+            ),
+        )
+        return self.publish(Metadata(services=[service]), salt=salt)
 
     def name_guarantor(self, algorithm: Hex32, guarantor: Address, *, named: bool = True) -> None:
         """Let an institution post one's algorithm, or no longer. Repeating is safe."""

@@ -8,7 +8,7 @@ from datatoken.roles.site import Site
 from datatoken.trace.usage import (
     GrantState,
     Party,
-    edge,
+    edges,
     party,
     try_ddo,
     usage,
@@ -80,10 +80,9 @@ def _asked(site: Site, own: set[Hex32], *, everything: bool) -> list[Notice]:
         if not isinstance(event, TokenMinted) or not event.children:
             continue
         ddo = try_ddo(site, event.dt)
-        for child in ddo.children if ddo else []:
-            if child not in own:
-                continue
-            state = edge(site, event.dt, child, now).state
+        named = [child for child in ddo.children if child in own] if ddo else []
+        for found in edges(site, [(event.dt, child) for child in named], now):
+            child, state = found.child, found.state
             if state is GrantState.ACTIVE and not everything:
                 continue
             purpose = ddo.service.extra_params.purpose if ddo else None

@@ -2,18 +2,19 @@
 
 from dataclasses import dataclass
 
+from datatoken.authorization.tree import MAX_CLOSURE
 from datatoken.chain.events import JobPosted
 from datatoken.roles.site import Site
 from datatoken.trace.usage import (
     Edge,
     Party,
-    edge,
+    edges,
     granted_parents,
     name_of,
     party,
     try_ddo,
 )
-from datatoken.types import AssetKind, Hex32
+from datatoken.types import Address, AssetKind, Hex32
 
 MAX_LEVELS = 9
 """The algorithm and the eight levels below it."""
@@ -49,7 +50,7 @@ def downwards(site: Site, dt: Hex32) -> Node:
     BadInputError
         When there is no such DT.
     """
-    return _down(site, dt, None, site.now(), MAX_LEVELS)
+    return _Walk(site).down(dt, None, MAX_LEVELS)
 
 
 def upwards(site: Site, dt: Hex32) -> Node:
@@ -60,41 +61,54 @@ def upwards(site: Site, dt: Hex32) -> Node:
     BadInputError
         When there is no such DT.
     """
-    return _up(site, dt, None, site.now(), MAX_LEVELS)
+    return _Walk(site).up(dt, None, MAX_LEVELS)
 
 
-def _down(site: Site, dt: Hex32, grant: Edge | None, now: int, levels: int) -> Node:
-    ddo = try_ddo(site, dt)
-    children = ddo.children if ddo and levels else []
-    present = site.documents.find(children)
-    below = tuple(
-        _down(site, child, edge(site, dt, child, now), now, levels - 1)
-        for child in children
-        if child in present
-    )
-    return _node(site, dt, grant, below=below)
+class _Walk:
+    """One reading of a lineage; a graph that somebody made to explode ends at the limit."""
 
+    def __init__(self, site: Site) -> None:
+        self._site, self._now, self._left = site, site.now(), MAX_CLOSURE
+        self._parties: dict[Address, Party] = {}
+        self._jobs: dict[Hex32, tuple[Hex32, ...]] = {}
 
-def _up(site: Site, dt: Hex32, grant: Edge | None, now: int, levels: int) -> Node:
-    parents = granted_parents(site, dt) if levels else []
-    above = tuple(
-        _up(site, parent, edge(site, parent, dt, now), now, levels - 1) for parent in parents
-    )
-    return _node(site, dt, grant, above=above)
+    def down(self, dt: Hex32, grant: Edge | None, levels: int) -> Node:
+        ddo = try_ddo(self._site, dt)
+        present = self._site.documents.find(ddo.children if ddo and levels else [])
+        pairs = [(dt, child) for child in self._take(list(present))]
+        found = edges(self._site, pairs, self._now)
+        below = tuple(self.down(edge.child, edge, levels - 1) for edge in found)
+        return self._node(dt, grant, below=below)
 
+    def up(self, dt: Hex32, grant: Edge | None, levels: int) -> Node:
+        parents = self._take(granted_parents(self._site, dt) if levels else [])
+        found = edges(self._site, [(parent, dt) for parent in parents], self._now)
+        above = tuple(self.up(edge.parent, edge, levels - 1) for edge in found)
+        return self._node(dt, grant, above=above)
 
-def _node(
-    site: Site,
-    dt: Hex32,
-    grant: Edge | None,
-    *,
-    below: tuple[Node, ...] = (),
-    above: tuple[Node, ...] = (),
-) -> Node:
-    record = site.documents.record(dt)
-    kind = AssetKind(record.kind)
-    jobs: tuple[Hex32, ...] = ()
-    if kind is AssetKind.ALGORITHM:
-        posted = site.events.history(JobPosted, algorithm=dt)
-        jobs = tuple(event.job for event in posted if isinstance(event, JobPosted))
-    return Node(dt, name_of(site, dt), kind, party(site, record.owner), grant, below, above, jobs)
+    def _take(self, dts: list[Hex32]) -> list[Hex32]:
+        taken = dts[: self._left]
+        self._left -= len(taken)
+        return taken
+
+    def _node(
+        self,
+        dt: Hex32,
+        grant: Edge | None,
+        *,
+        below: tuple[Node, ...] = (),
+        above: tuple[Node, ...] = (),
+    ) -> Node:
+        record = self._site.documents.record(dt)
+        if record.owner not in self._parties:
+            self._parties[record.owner] = party(self._site, record.owner)
+        owner, kind = self._parties[record.owner], AssetKind(record.kind)
+        jobs = self._jobs_of(dt) if kind is AssetKind.ALGORITHM else ()
+        return Node(dt, name_of(self._site, dt), kind, owner, grant, below, above, jobs)
+
+    def _jobs_of(self, algorithm: Hex32) -> tuple[Hex32, ...]:
+        if algorithm not in self._jobs:
+            posted = self._site.events.history(JobPosted, algorithm=algorithm)
+            found = tuple(event.job for event in posted if isinstance(event, JobPosted))
+            self._jobs[algorithm] = found
+        return self._jobs[algorithm]

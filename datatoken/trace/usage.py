@@ -5,6 +5,7 @@ all algorithms above it by grants that were ever given to a parent that names it
 grants stay in the history: what was used was used.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
@@ -208,11 +209,16 @@ def grant_state(grant: Grant, now: int) -> GrantState:
     return GrantState.EXPIRED if grant.expiry and grant.expiry <= now else GrantState.ACTIVE
 
 
-def edge(site: Site, parent: Hex32, child: Hex32, now: int) -> Edge:
-    """Return the grant of (parent, child) as it stands."""
-    grant = site.reader.grant(parent, child)
-    state = grant_state(grant, now)
-    return Edge(child, parent, state, grant.expiry, grant.max_rounds, grant.epoch)
+def edges(site: Site, pairs: Iterable[tuple[Hex32, Hex32]], now: int) -> tuple[Edge, ...]:
+    """Return the grants of pairs (parent, child) as they stand (one call)."""
+    asked = list(pairs)
+    if not asked:
+        return ()
+    grants = site.contracts.tokens.grants_of(asked)
+    return tuple(
+        Edge(child, parent, grant_state(g, now), g.expiry, g.max_rounds, g.epoch)
+        for (parent, child), g in zip(asked, grants, strict=True)
+    )
 
 
 def party(site: Site, account: Address) -> Party:
@@ -244,7 +250,7 @@ def _usage(site: Site, dt: Hex32, event: JobPosted) -> Usage:
     job = site.reader.job(event.job)
     uses, paths, purpose, unread = _how(site, dt, event.algorithm)
     now = site.now()
-    pairs = dict.fromkeys(pair for path in paths for pair in pairwise(path))
+    pairs = dict.fromkeys((up, low) for path in paths for low, up in pairwise(path))
     on_path = {node for path in paths for node in path}
     return Usage(
         asset=dt,
@@ -259,7 +265,7 @@ def _usage(site: Site, dt: Hex32, event: JobPosted) -> Usage:
         recorder=party(site, event.recorder),
         purpose=purpose,
         uses=uses,
-        edges=tuple(edge(site, parent, child, now) for child, parent in pairs),
+        edges=edges(site, pairs, now),
         announcements=tuple(
             a for a in announcements_of(site, event.job) if unread or a.composite in on_path
         ),

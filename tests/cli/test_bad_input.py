@@ -73,7 +73,7 @@ MALFORMED: dict[str, tuple[object, str]] = {
 
 @pytest.mark.parametrize("case", MALFORMED)
 def test_malformed_metadata(cli: Cli, case: str) -> None:
-    """Acceptance: 20, 23, 24, 25, 27, 31, 33"""
+    """Acceptance: 20, 23, 27"""
     content, sentence = MALFORMED[case]
     path = cli.write("malformed.json", content)
     before = stored(cli)

@@ -54,7 +54,7 @@ def test_an_institution_keeps_its_name(world: World) -> None:
 
 
 def test_operation_has_digest_on_chain_and_bundle_in_store(world: World) -> None:
-    """Acceptance: 17, 52, 67"""
+    """Acceptance: 17, 67"""
     # Prepare
     administrator = world.administrator
     bundle = bundle_of({"op/__init__.py": "app = 1\n"})

@@ -172,7 +172,6 @@ def test_revoking_is_safe_to_repeat_and_can_be_undone(world: World) -> None:
 
 
 def test_many_grants_succeed_together_or_not_at_all(world: World) -> None:
-    """Acceptance: 60"""
     # Prepare: four own DTs; the terms of two forbid the purpose
     bank = world.role(AssetOwner, world.chain.a)
     share = world.operation()

@@ -17,7 +17,7 @@ from tests.support.world import RECORDER, World, composed, leaf
 
 
 def test_a_task_holds_several_jobs_and_repeating_is_safe(world: World) -> None:
-    """Acceptance: 6, 15, 46, 61, 62, 75"""
+    """Acceptance: 6, 15, 46, 75"""
     # Prepare: two algorithm stages
     made = world.two_banks_of_users(1)
     made.grant()
@@ -93,7 +93,7 @@ def test_only_an_institution_posts_and_so_vouches(world: World) -> None:
 
 
 def test_nesting_deeper_than_two_levels(world: World) -> None:
-    """Acceptance: 14, 16, 26, 34"""
+    """Acceptance: 16"""
     # Prepare: data → source → network → study → algorithm, with leaves on several levels
     edge, merge = world.operation(), world.operation("server")
     owner = world.role(DataProvider, world.chain.a)
@@ -145,7 +145,7 @@ ARTEFACT = "0x" + "ab" * 32
 
 
 def test_three_levels_give_the_top_owner_the_lowest_operation(world: World, tmp_path: Path) -> None:
-    """Acceptance: 43, 44, 45, 77, 79, 81"""
+    """Acceptance: 43, 44, 77, 79, 81"""
     # Prepare: dt_1 (user) → dt_2 (A) → dt_3 (B)
     made = world.two_banks_of_users(2)
     dt_1 = made.data[0]

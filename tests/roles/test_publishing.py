@@ -18,6 +18,7 @@ from datatoken.roles import (
     DataProvider,
 )
 from datatoken.store import cid_of
+from datatoken.trace import Node
 from datatoken.types import AssetKind, sha256_hex
 from tests.support.chain import fresh
 from tests.support.world import World, composed, leaf
@@ -246,3 +247,48 @@ def test_squatted_id_is_impossible(world: World) -> None:
     network = world.chain.network
     squatted = make_ddo(metadata, network.chain_id, network.tokens, world.chain.users[0].address)
     assert squatted.dt == first.dt
+
+
+def test_an_algorithm_is_composed_in_one_call(world: World) -> None:
+    """Acceptance: 5, 14, 31, 32, 33, 34"""
+    # Prepare
+    share, train = world.operation(), world.operation(parameters={"epochs": {"type": "int"}})
+    data = world.role(DataProvider, world.chain.a).publish(leaf(share)).dt
+    compute = world.role(ComputeProvider, world.chain.a).publish(leaf(train, type="compute")).dt
+    # Execute
+    ddo = world.role(AlgorithmProvider, world.chain.b).compose(
+        [data, compute],
+        [{"0": share}, {"1": train}],
+        name="Joint model",
+        purpose="credit scoring",
+        parameters={train: {"epochs": 3}},
+        order=[["0"], ["1"]],
+    )
+    # Assert: a reader finds operations, parameters and order
+    workflow = world.site("reader").documents.ddo(ddo.dt).service.workflows[0]
+    assert (workflow.operations("0"), workflow.operations("1")) == ([share], [train])
+    assert workflow.configs.parameters == {train: {"epochs": 3}}
+    assert workflow.configs.order == [["0"], ["1"]]
+
+
+def test_a_graph_made_to_explode_ends_at_the_limit(world: World) -> None:
+    """Eight composites a level, each over all of the level below: few DDOs, many positions."""
+    # Prepare
+    edge = world.operation()
+    owner = world.role(DataProvider, world.chain.a)
+    level = [owner.publish(leaf(edge)).dt for _ in range(8)]
+    for number in range(5):
+        flow = [{str(index): edge if number == 0 else "self" for index in range(len(level))}]
+        flow[0]["self"] = edge
+        level = [owner.publish(composed(level, flow), salt=salt).dt for salt in range(8)]
+    top = owner.publish(composed(level, [{str(i): "self" for i in range(8)}])).dt
+    site = world.site("reader")
+    # Execute, Assert: 8**6 positions, and an answer all the same
+    with pytest.raises(BadInputError, match="4096"):
+        site.documents.below(top)
+    from datatoken.trace import downwards
+
+    def count(node: Node) -> int:
+        return 1 + sum(count(child) for child in node.below)
+
+    assert count(downwards(site, top)) <= 4097

@@ -26,7 +26,7 @@ def composite_over(world: World, child: Hex32, operation: Hex32) -> Hex32:
 
 
 def test_user_owns_a_dt_without_any_funds(world: World, user: EndUser) -> None:
-    """Acceptance: 7, 39, 70, 73, 80, 81"""
+    """Acceptance: 7, 39, 70, 73"""
     # Prepare
     operation = world.operation()
     metadata = leaf(operation, name="Watch")

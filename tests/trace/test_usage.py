@@ -23,7 +23,7 @@ def log_rounds(world: World, job: Hex32, account: object, number: int) -> list[H
 
 
 def test_low_level_owner_finds_every_job_above_it(world: World) -> None:
-    """Acceptance: 9, 43, 49, 50, 78, 90"""
+    """Acceptance: 9, 43, 49, 50, 78"""
     # Prepare: user → A's composite → two algorithms, and one user's own grant to a third
     chain = world.chain
     edge = world.operation(name="EdgeComp", parameters={"lr": {"type": "float"}})
