@@ -16,12 +16,15 @@ documents, the owner's own history) and an `Ask` (what is about to run). It retu
 Nothing that a server, an app or a requester says about itself is believed.
 """
 
+from dataclasses import replace
+
 from datatoken.authorization import presented, rounds, standing
 from datatoken.authorization.ask import Ask, Lease, View
 from datatoken.authorization.reasons import Reason, Refused
 from datatoken.authorization.standing import recorder_of
 from datatoken.authorization.tree import Assignment
 from datatoken.authorization.view import EdgeKey
+from datatoken.types import OperationKind
 
 __all__ = ["Ask", "Lease", "View", "authorize", "recorder_of"]
 
@@ -42,6 +45,8 @@ def authorize(view: View, ask: Ask) -> Lease:
     if view.tree.algorithm != view.state.job.algorithm:  # (2)
         raise Refused(Reason.DOCUMENT_MISMATCH, "The documents are those of another algorithm.")
     candidates = presented.candidates_of(view, ask)
+    if any(view.state.operations[a.operation].kind == OperationKind.MPC for a in candidates):
+        ask = replace(ask, all_required=True)  # nobody has to say so: the chain does
     for assignment in candidates:
         standing.check_announced(view, assignment)  # (1)
         standing.check_recorder(view, assignment)  # (1)
@@ -50,6 +55,7 @@ def authorize(view: View, ask: Ask) -> Lease:
         presented.check_operation(view, ask, assignment)  # (4)
         presented.check_parameters(view, ask, assignment)  # (5)
         request = presented.check_request(view, ask, assignment)  # (6)
+    presented.check_replies(view, candidates)  # (4)
     edges = tuple(dict.fromkeys(e for a in candidates for e in _edges(view, ask, a)))
     for assignment in candidates:  # (7)
         rounds.check_counts(view.state, view.tree, view.history, assignment.path, ask.kind)

@@ -5,6 +5,7 @@ moved costs one bulk read more. A refusal is never remembered: permissions that 
 do not move the counter.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from datatoken.authorization.decision import Ask, Lease, View, authorize
 from datatoken.authorization.history import HistoryStore
 from datatoken.authorization.reasons import Reason, Refused
 from datatoken.authorization.request import MAX_REQUEST_BYTES, SignedRequest, parse_request
+from datatoken.authorization.standing import check_fresh
 from datatoken.authorization.tree import Assignment, VerifiedTree, verify_tree
 from datatoken.authorization.view import ChainState, Check, LogState, Network, Record
 from datatoken.ddo.models import MAX_DDO_BYTES
@@ -29,6 +31,7 @@ from datatoken.errors import (
 from datatoken.types import ZERO32, Hex32, JobStatus, MessageKind, Scalar, sha256_hex
 
 MAX_BUNDLE_BYTES = 64 * 1024 * 1024
+_ID = re.compile(r"0x[0-9a-f]{64}")
 
 
 class Reader(Protocol):
@@ -225,21 +228,24 @@ class Gatekeeper:
             )
             facts, fresh = self._fresh(job)
             try:
-                view = self._view(facts, ask, request)
-                lease = authorize(view, ask)
+                lease = self._decide(facts, ask, request)
             except Refused:
                 if fresh:
                     raise
                 # Added permissions do not move the counter: look once more before refusing.
                 facts = self._snapshot(job, facts)
-                view = self._view(facts, ask, request)
-                lease = authorize(view, ask)
-            assert view.request is not None
+                lease = self._decide(facts, ask, request)
             if count:
-                self.history.commit(
-                    lease.edges, view.request, run, view.network.chain_id, lease.block_number
-                )
+                self.commit(lease)
             return lease
+
+    def _decide(self, facts: _JobFacts, ask: Ask, request: Hex32 | None) -> Lease:
+        """Decide at one view; a later one must not be older, even after a refusal."""
+        view = self._view(facts, ask, request)
+        check_fresh(view, ask)  # a block of another chain or time is not remembered
+        if view.state.block_number > view.history.last_block:
+            self.history.see(view.network.chain_id, view.state.block_number)
+        return authorize(view, ask)
 
     def _view(self, facts: _JobFacts, ask: Ask, named: Hex32 | None) -> View:
         state = facts.state
@@ -278,6 +284,7 @@ class Gatekeeper:
 
     def _fresh(self, job: Hex32) -> tuple[_JobFacts, bool]:
         """Return facts at a fresh view, and whether a bulk read was made."""
+        _check_id(job)
         if job not in self._jobs:
             return self._facts(job), True
         facts = self._jobs[job]
@@ -304,6 +311,7 @@ class Gatekeeper:
 
     def _facts(self, job: Hex32) -> _JobFacts:
         """Build and keep the verified facts of a job; the first time costs a few bulk reads."""
+        _check_id(job)
         if job in self._jobs:
             return self._jobs[job]
         state = self._reader.snapshot(job, [], [])
@@ -353,6 +361,12 @@ class Gatekeeper:
         return found
 
 
+def _check_id(job: Hex32) -> None:
+    """Refuse what is no job id: a job must have one spelling only."""
+    if _ID.fullmatch(job) is None:
+        raise Refused(Reason.JOB_UNKNOWN, f"{job[:66]!r} is no job id.")
+
+
 def _question(tree: VerifiedTree) -> tuple[list[tuple[Hex32, Hex32]], list[Hex32]]:
     """Return the (DT, parent) pairs and operations that a snapshot of a tree reads."""
     edges = [(child, parent) for parent, child in tree.edges()]
@@ -374,3 +388,5 @@ class _as_refusals:  # noqa: N801 (reads as a statement: with _as_refusals())
             raise Refused(Reason.CHAIN_UNREACHABLE, error.message) from error
         if isinstance(error, StoreError):
             raise Refused(Reason.STORE_UNREACHABLE, error.message) from error
+        if isinstance(error, BadInputError):
+            raise Refused(Reason.MALFORMED_MESSAGE, error.message) from error

@@ -65,10 +65,11 @@ class HistoryStore:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield self._db
+                self._db.execute("COMMIT")
             except BaseException:
-                self._db.execute("ROLLBACK")
+                if self._db.in_transaction:  # else no later one could begin
+                    self._db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
 
     def view(self, job: Hex32, request: SignedRequest | None, chain_id: int) -> History:
         """Return the history that a decision about `job` may look at."""
@@ -129,11 +130,12 @@ class HistoryStore:
                 "ON CONFLICT DO UPDATE SET count = count + 1",
                 [(parent, child, epoch, kind.value) for parent, child, epoch, kind in edges],
             )
-            db.execute(
-                "INSERT INTO seen VALUES (?, ?, 0) ON CONFLICT DO UPDATE "
-                "SET block = max(block, excluded.block)",
-                (chain_id, block),
-            )
+            _see(db, chain_id, block)
+
+    def see(self, chain_id: int, block: int) -> None:
+        """Remember a block that a decision has looked at, whatever it decided."""
+        with self._transaction() as db:
+            _see(db, chain_id, block)
 
     def add_receipt(self, digest: Hex32, job: Hex32, content: bytes) -> None:
         """Store a signed receipt (its JCS bytes); on return it is on disk."""
@@ -156,3 +158,11 @@ class HistoryStore:
             return self._db.execute(
                 "SELECT digest, content FROM receipts WHERE acknowledgement IS NULL ORDER BY rowid"
             ).fetchall()
+
+
+def _see(db: sqlite3.Connection, chain_id: int, block: int) -> None:
+    db.execute(
+        "INSERT INTO seen VALUES (?, ?, 0) ON CONFLICT DO UPDATE "
+        "SET block = max(block, excluded.block)",
+        (chain_id, block),
+    )

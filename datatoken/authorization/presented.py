@@ -6,7 +6,8 @@ from datatoken.authorization.request import parameters_digest
 from datatoken.authorization.tree import Assignment
 from datatoken.ddo.operation import OPERATION_KINDS, OperationDocument
 from datatoken.ddo.terms import same, violations
-from datatoken.types import Hex32, OperationKind
+from datatoken.errors import BadInputError
+from datatoken.types import Hex32, Scalar
 
 
 def candidates_of(view: View, ask: Ask) -> list[Assignment]:
@@ -43,6 +44,13 @@ def check_operation(view: View, ask: Ask, assignment: Assignment) -> None:
             Reason.OPERATION_UNSUPPORTED,
             f"DT {ask.asset[:10]}… does not support operation {assignment.operation[:10]}….",
         )
+    for dt in assignment.through:
+        if assignment.operation not in view.tree.ddos[dt].service.supported_ops:
+            raise Refused(
+                Reason.OPERATION_UNSUPPORTED,
+                f"Composite {dt[:10]}… does not support the operation "
+                f"{assignment.operation[:10]}… that is given to it.",
+            )
     document = _registered(view, assignment.operation)
     if assignment.server_operation not in (None, assignment.operation):
         _registered(view, str(assignment.server_operation))
@@ -60,6 +68,19 @@ def check_operation(view: View, ask: Ask, assignment: Assignment) -> None:
             )
 
 
+def check_replies(view: View, candidates: list[Assignment]) -> None:
+    """Check (4): operations with the same bytes must agree on what may leave.
+
+    A lease carries one reply policy; nobody can pick the laxer one.
+    """
+    policies = [view.operations[assignment.operation].replies for assignment in candidates]
+    if any(policy != policies[0] for policy in policies):
+        raise Refused(
+            Reason.OPERATION_MISMATCH,
+            "The code presented is registered as several operations that let other things leave.",
+        )
+
+
 def _registered(view: View, operation: Hex32) -> OperationDocument:
     record = view.state.operations.get(operation)
     document = view.operations.get(operation)
@@ -69,12 +90,8 @@ def _registered(view: View, operation: Hex32) -> OperationDocument:
         )
     if record.retired:
         raise Refused(Reason.OPERATION_RETIRED, f"Operation {document.name} was retired.")
-    kind = OPERATION_KINDS[document.kind]
-    if (document.digest(), document.bundle, kind) != (
-        record.metadata,
-        record.bundle,
-        OperationKind(record.kind),
-    ):
+    found = (document.digest(), document.bundle, int(OPERATION_KINDS[document.kind]))
+    if found != (record.metadata, record.bundle, record.kind):
         raise Refused(
             Reason.DOCUMENT_MISMATCH,
             f"The document of operation {operation[:10]}… does not hash to its record.",
@@ -85,23 +102,24 @@ def _registered(view: View, operation: Hex32) -> OperationDocument:
 def check_parameters(view: View, ask: Ask, assignment: Assignment) -> None:
     """Check (5): schemas closed over the app's operations, terms of every level."""
     operations = dict.fromkeys([assignment.operation, assignment.server_operation])
-    if assignment.operation == assignment.server_operation:
+    serves = assignment.operation == assignment.server_operation
+    if serves:
         operations |= dict.fromkeys(view.tree.partners(assignment))
     documents = [view.operations[op] for op in operations if op and op in view.operations]
+    # Server and clients share a run configuration; a message's records are the receiver's alone.
+    receivers = documents if serves else [view.operations[assignment.operation]]
     found: list[str] = []
     for declared, values in [
         ([d.parameters for d in documents], ask.parameters),
-        *(([d.records for d in documents], record) for record in ask.records.values()),
+        *(([d.records for d in receivers], record) for record in ask.records.values()),
     ]:
         known = {name for schema in declared for name in schema}
         found += [f"parameter {name!r} is not declared" for name in values if name not in known]
         for schema in declared:
             found += violations(schema, values, closed=False)
     for operation, name, value in assignment.fixed:
-        if operation in operations and (
-            name not in ask.parameters or not same(ask.parameters[name], value)
-        ):
-            found.append(f"parameter {name!r} is not the {value!r} that the workflow fixes")
+        if operation in operations:
+            found += _unlike(name, value, ask)
     purpose = view.tree.ddos[view.tree.algorithm].service.extra_params.purpose
     for dt in assignment.path:
         if dt not in view.tree.ddos:
@@ -123,6 +141,16 @@ def check_parameters(view: View, ask: Ask, assignment: Assignment) -> None:
         raise Refused(Reason.PARAMETERS_OUTSIDE_TERMS, "; ".join(dict.fromkeys(found)) + ".")
 
 
+def _unlike(name: str, value: Scalar, ask: Ask) -> list[str]:
+    """Return what is wrong where a workflow fixes a parameter: a record can't loosen it."""
+    given = [record[name] for record in ask.records.values() if name in record]
+    if name in ask.parameters:
+        given.append(ask.parameters[name])
+    if name in ask.parameters and all(same(one, value) for one in given):
+        return []
+    return [f"parameter {name!r} is not the {value!r} that the workflow fixes"]
+
+
 def check_request(view: View, ask: Ask, assignment: Assignment) -> Hex32:
     """Check (6) and return the digest of the compute request."""
     if view.request is None:
@@ -140,7 +168,11 @@ def check_request(view: View, ask: Ask, assignment: Assignment) -> Hex32:
             Reason.REQUEST_MISMATCH,
             "The compute request names another chain, market, job or operation.",
         )
-    if request.parameters != parameters_digest(ask.parameters):
+    try:
+        parameters = parameters_digest(ask.parameters)
+    except BadInputError as error:
+        raise Refused(Reason.PARAMETERS_OUTSIDE_TERMS, error.message) from None
+    if request.parameters != parameters:
         raise Refused(Reason.REQUEST_MISMATCH, "The compute request names other parameters.")
     if request.audience not in assignment.path:
         raise Refused(

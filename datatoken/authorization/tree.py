@@ -6,8 +6,10 @@ composite below it and of the leaves that the caller cares for: siblings' DDOs a
 to decide.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeVar
 
 from datatoken.authorization.reasons import Reason, Refused
 from datatoken.authorization.view import Network, Record
@@ -18,7 +20,10 @@ from datatoken.types import AssetKind, Hex32, Scalar, sha256_hex
 
 MAX_DEPTH = 8
 MAX_CLOSURE = 4096
+MAX_ASSIGNMENTS = 256
+"""Operations that the workflows may give to one position: strangers write the workflows."""
 
+T = TypeVar("T")
 FixedParameters = Mapping[Hex32, Mapping[str, Scalar]]
 
 
@@ -37,12 +42,26 @@ class Assignment:
         of a Flower app; None where there is none.
     fixed : tuple of (Hex32, name, value)
         Parameters that the workflows on the path fix, by operation.
+    through : tuple of Hex32
+        Composites that were given the operation from above: it stands in place of what their
+        own workflows give to the asset.
     """
 
     path: tuple[Hex32, ...]
     operation: Hex32
     server_operation: Hex32 | None
     fixed: tuple[tuple[Hex32, str, Scalar], ...]
+    through: tuple[Hex32, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """What is known half-way down a path; the fields are those of `Assignment`."""
+
+    given: Hex32 | None = None
+    server: Hex32 | None = None
+    fixed: tuple[tuple[Hex32, str, Scalar], ...] = ()
+    through: tuple[Hex32, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,42 +119,54 @@ class VerifiedTree:
         return [dt for dt in path[first:] if dt != self.algorithm]
 
     def assignments(self, asset: Hex32) -> list[Assignment]:
-        """Return everything that the workflows let run at `asset`, over all its positions."""
-        found: list[Assignment] = []
-        for path in self.paths(asset):
-            found += self._assign(tuple(reversed(path)), 0, None, None, ())
-        return list(dict.fromkeys(found))
+        """Return everything that the workflows let run at `asset`, over all its positions.
 
-    def _assign(
-        self,
-        down: tuple[Hex32, ...],
-        level: int,
-        given: Hex32 | None,
-        server: Hex32 | None,
-        fixed: tuple[tuple[Hex32, str, Scalar], ...],
-    ) -> Iterator[Assignment]:
-        """Walk down one path; `given` is the operation that a composite above has set."""
-        node = down[level]
-        last = level == len(down) - 1
+        Raises
+        ------
+        Refused
+            DOCUMENT_MISMATCH when the workflows give more than `MAX_ASSIGNMENTS` to a position.
+        """
+        found: dict[Assignment, None] = {}
+        for path in self.paths(asset):
+            found |= dict.fromkeys(self._assign(tuple(reversed(path))))
+        return list(found)
+
+    def _assign(self, down: tuple[Hex32, ...]) -> list[Assignment]:
+        """Walk down one path, level by level; equal ways are taken once."""
+        walks = [_Walk()]
+        for node, child in pairwise(down):
+            if node not in self.ddos:
+                return []
+            below = (step for walk in walks for step in self._steps(node, child, walk))
+            walks = _bounded(below, down[-1])
         path = tuple(reversed(down))
-        if last and given is not None:
-            yield Assignment(path, given, server, fixed)
-        if node not in self.ddos:
-            return
-        for workflow in self.ddos[node].service.workflows:
-            here = fixed + _fixed(workflow.configs.parameters)
-            own = workflow.operations(SELF)
-            if last:
-                if given is None:
-                    for operation in own:
-                        yield Assignment(path, operation, operation, here)
-                continue
-            index = str(self.ddos[node].children.index(down[level + 1]))
-            for ref in workflow.operations(index):
-                chosen = given or (None if ref == SELF else ref)
-                servers: list[Hex32 | None] = [*own] or [server]
-                for below in servers:
-                    yield from self._assign(down, level + 1, chosen, below, here)
+        ends = (end for walk in walks for end in self._ends(path, walk))
+        return _bounded(ends, down[-1])
+
+    def _steps(self, node: Hex32, child: Hex32, walk: _Walk) -> Iterator[_Walk]:
+        """Yield the ways from a composite to a child of it."""
+        ddo = self.ddos[node]
+        index = str(ddo.children.index(child))
+        through = walk.through if walk.given is None else (*walk.through, node)
+        for workflow in ddo.service.workflows:
+            fixed = walk.fixed + _fixed(workflow.configs.parameters)
+            servers: list[Hex32 | None] = list(dict.fromkeys(workflow.operations(SELF))) or [
+                walk.server
+            ]
+            for ref in dict.fromkeys(workflow.operations(index)):
+                given = walk.given or (None if ref == SELF else ref)
+                for server in servers:
+                    yield _Walk(given, server, fixed, through)
+
+    def _ends(self, path: tuple[Hex32, ...], walk: _Walk) -> Iterator[Assignment]:
+        """Yield what runs at the end of a way: the operation given, else the asset's own."""
+        if walk.given is not None:
+            yield Assignment(path, walk.given, walk.server, walk.fixed, walk.through)
+        elif path[0] in self.ddos:
+            for workflow in self.ddos[path[0]].service.workflows:
+                fixed = walk.fixed + _fixed(workflow.configs.parameters)
+                for operation in dict.fromkeys(workflow.operations(SELF)):
+                    yield Assignment(path, operation, operation, fixed)
 
     def partners(self, server: Assignment) -> list[Hex32]:
         """Return the operations that run below a composite, driven by its `self` operation.
@@ -149,7 +180,7 @@ class VerifiedTree:
             for child in self._distinct(down[-1]):
                 if len(down) > MAX_DEPTH:
                     break
-                for one in self._assign((*down, child), 0, None, None, ()):
+                for one in self._assign((*down, child)):
                     if one.server_operation == server.operation:
                         found[one.operation] = None
                 if child in self.ddos and self.ddos[child].children:
@@ -165,6 +196,19 @@ class VerifiedTree:
                 found.append(child)
             seen.add(key)
         return found
+
+
+def _bounded(found: Iterable[T], asset: Hex32) -> list[T]:
+    """Return the distinct items; refuse when they are too many."""
+    distinct: dict[T, None] = {}
+    for item in found:
+        distinct[item] = None
+        if len(distinct) > MAX_ASSIGNMENTS:
+            raise Refused(
+                Reason.DOCUMENT_MISMATCH,
+                f"The workflows give more than {MAX_ASSIGNMENTS} operations to {asset[:10]}….",
+            )
+    return list(distinct)
 
 
 def _fixed(parameters: FixedParameters) -> tuple[tuple[Hex32, str, Scalar], ...]:
@@ -204,6 +248,8 @@ def verify_ddo(dt: Hex32, content: bytes, record: Record, network: Network) -> D
     if len(ddo.children) != record.children:
         raise differs("its number of children is not the one on the chain")
     owner, salt = record.owner, record.salt
+    if not 0 <= salt < 2**32:
+        raise differs("its salt is none")
     if dt_of(network.chain_id, network.tokens, owner, ddo.proof, ddo.children, salt) != dt:
         raise differs("owner, proof and children do not hash to the DT")
     return ddo

@@ -13,7 +13,8 @@ from pydantic import Field, StringConstraints, model_validator
 
 from datatoken.types import Address, MessageKind, Model, Scalar, Seconds
 
-ParameterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][\w.\-]{0,63}$")]
+ParameterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.\-]{0,63}$")]
+"""ASCII: a name that only looks like another one would escape the terms on that other."""
 ScalarType = Literal["bool", "int", "float", "str"]
 PYTHON_TYPES: dict[ScalarType, type] = {"bool": bool, "int": int, "float": float, "str": str}
 Count = Annotated[int, Field(ge=0, lt=2**32)]
@@ -69,12 +70,12 @@ class Constraint(Model):
     def _range_violation(self, value: Scalar) -> str | None:
         if self.minimum is None and self.maximum is None:
             return None
-        if isinstance(value, (bool, str)) or not math.isfinite(value):
+        if isinstance(value, (bool, str)) or not _is_finite(value):
             return f"{_show(value)} is not a finite number"
         if self.minimum is not None and value < self.minimum:
-            return f"{value} is below {self.minimum}"
+            return f"{_show(value)} is below {self.minimum}"
         if self.maximum is not None and value > self.maximum:
-            return f"{value} is above {self.maximum}"
+            return f"{_show(value)} is above {self.maximum}"
         return None
 
 
@@ -172,6 +173,12 @@ def _is_type(value: Scalar, name: ScalarType) -> bool:
     return isinstance(value, PYTHON_TYPES[name])
 
 
+def _is_finite(value: float) -> bool:
+    return isinstance(value, int) or math.isfinite(value)  # isfinite overflows on large ints
+
+
 def _show(value: Scalar) -> str:
+    if isinstance(value, int) and value.bit_length() > 256:  # repr refuses much larger ones
+        return f"a number of {value.bit_length()} bits"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "…"
