@@ -4,6 +4,8 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from itertools import zip_longest
+from pathlib import Path
 
 import click
 import typer
@@ -12,8 +14,8 @@ from rich.text import Text
 from typer.main import get_command
 
 from datatoken.cli.output import plain
-from datatoken.cli.settings import Format
-from datatoken.errors import DataTokenError, ExitCode
+from datatoken.cli.settings import Format, load_settings
+from datatoken.errors import BadInputError, DataTokenError, ExitCode
 from datatoken.text import clean
 
 INTERRUPTED = 130
@@ -90,10 +92,20 @@ def _print_object(
 
 
 def _wants_json(arguments: Sequence[str]) -> bool:
-    value = os.environ.get("DATATOKEN_FORMAT", "")
-    for position, argument in enumerate(arguments):
-        if argument == "--format" and position + 1 < len(arguments):
-            value = arguments[position + 1]
-        elif argument.startswith("--format="):
-            value = argument.removeprefix("--format=")
-    return value == Format.JSON.value
+    """Tell which format is in force, before the command line is known to be right."""
+    flags = {name: value for name in ("format", "folder") if (value := _option(arguments, name))}
+    config = _option(arguments, "config") or os.environ.get("DATATOKEN_CONFIG")
+    try:
+        return load_settings(flags, Path(config) if config else None).format is Format.JSON
+    except BadInputError:
+        return flags.get("format") == Format.JSON.value
+
+
+def _option(arguments: Sequence[str], name: str) -> str | None:
+    found = None
+    for argument, following in zip_longest(arguments, arguments[1:]):
+        if argument == f"--{name}":
+            found = following
+        elif argument.startswith(f"--{name}="):
+            found = argument.partition("=")[2]
+    return found

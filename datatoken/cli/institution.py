@@ -84,7 +84,7 @@ def list_institutions() -> None:
     for account in accounts:
         name, active = session.site.reader.institution(account)
         found.append({"account": account, "name": name, "active": active})
-        row(shown, name, account, "yes" if active else "no")
+        row(shown, name, account, active)
     session.output.result(found, shown)
 
 
@@ -165,5 +165,5 @@ def list_users(
             continue
         participant = session.site.reader.is_participant(user)
         found.append({"account": user, "institution": enroller, "participant": participant})
-        row(shown, user, session.site.name_of(enroller), "yes" if participant else "no")
+        row(shown, user, session.site.name_of(enroller), participant)
     session.output.result(found, shown)

@@ -33,7 +33,7 @@ def create(
     path = session.settings.keystore_file(name)
     if path.exists():
         raise KeystoreError(f"The keystore {path} exists and is not replaced.", "Choose a name.")
-    password = session.password(str(path), confirm=True)
+    password = session.password(path, confirm=True)
     signer = Signer.create(path, password, work=2**12 if light else SCRYPT_WORK)
     session.output.result(
         {"address": signer.address, "keystore": str(path)}, f"{signer.address}  {path}"

@@ -86,7 +86,7 @@ def show(operation: OperationId) -> None:
                 "name": document.name,
                 "description": document.description,
                 "kind": document.kind,
-                "retired": "yes" if record.retired else "no",
+                "retired": record.retired,
                 "bundle": document.bundle,
                 "cid": document.cid,
                 "size": f"{document.size} bytes",

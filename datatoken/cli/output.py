@@ -95,7 +95,7 @@ def table(*columns: str) -> Table:
 
 def row(into: Table, *cells: object) -> None:
     """Add a row of cleaned cells."""
-    into.add_row(*(Text(clean(str(cell))) for cell in cells))
+    into.add_row(*(Text(_shown(cell)) for cell in cells))
 
 
 def facts(pairs: Mapping[str, object]) -> Table:
@@ -104,5 +104,11 @@ def facts(pairs: Mapping[str, object]) -> Table:
     made.add_column(style="bold", no_wrap=True)
     made.add_column(overflow="fold")
     for name, value in pairs.items():
-        made.add_row(Text(name), Text(clean(str(value))))
+        made.add_row(Text(name), Text(_shown(value)))
     return made
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None else clean(str(value))

@@ -138,7 +138,7 @@ class Session:
                 f"There is no keystore {path}.",
                 "Create one: datatoken key create NAME; or give another path.",
             )
-        return Signer.from_keystore(path, self.password(str(path)))
+        return Signer.from_keystore(path, self.password(path))
 
     def role(self, kind: type[RoleT]) -> RoleT:
         """Return the acting account in a role."""
@@ -146,8 +146,10 @@ class Session:
         click.get_current_context().call_on_close(made.close)
         return made
 
-    def password(self, what: str, *, confirm: bool = False) -> str:
-        """Return the password from its file, else from a prompt; never from a command line.
+    def password(self, keystore: Path, *, confirm: bool = False) -> str:
+        """Return a keystore's password from a file or a prompt, never from a command line.
+
+        The file ``password`` in the folder's keys is for the keystores beside it.
 
         Raises
         ------
@@ -156,16 +158,17 @@ class Session:
         """
         path = self.settings.password_file
         default = self.settings.keys / "password"
-        if path is None and default.is_file():
+        beside = keystore.resolve().parent == self.settings.keys.resolve()
+        if path is None and beside and default.is_file():
             path = default
         if path is not None:
             return _read_password(path)
         if not sys.stdin.isatty():
             raise KeystoreError(
-                f"There is no password for {what}, and no terminal to ask on.",
+                f"There is no password for {keystore}, and no terminal to ask on.",
                 "Give --password-file, or set DATATOKEN_PASSWORD_FILE.",
             )
-        password = getpass.getpass(f"Password of {what}: ", sys.stderr)
+        password = getpass.getpass(f"Password of {keystore}: ", sys.stderr)
         if confirm and getpass.getpass("The same again: ", sys.stderr) != password:
             raise KeystoreError("The two passwords differ.", "Try again.")
         return password

@@ -44,8 +44,8 @@ class Settings(BaseSettings):
     keystore : str, optional
         Keystore file, or the name of one in the folder's ``keys``.
     password_file : Path, optional
-        File whose first line is the keystore's password; by default ``keys/password`` in
-        the folder where it exists, else a prompt.
+        File whose first line is the keystore's password; by default the file ``password``
+        beside a keystore in the folder's ``keys``, else a prompt.
     """
 
     model_config = SettingsConfigDict(env_prefix="DATATOKEN_", extra="forbid", frozen=True)

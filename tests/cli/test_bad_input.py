@@ -166,7 +166,8 @@ def test_keystore_and_password(cli: Cli, tmp_path: Path, edge: str) -> None:
     assert "No keystore is named" in cli.refuse(7, *publish_)["message"]
     broken = tmp_path / "broken.json"
     broken.write_text('{"version": 3}')
-    assert "not a keystore" in cli.refuse(7, *publish_, key=str(broken))["message"]
+    error = cli.refuse(7, *publish_, "--password-file", wrong, key=str(broken))
+    assert "not a keystore" in error["message"]
     missing = cli.refuse(7, *publish_, "--password-file", tmp_path / "none", key="a")
     assert "cannot be read" in missing["message"]
     # Nobody to ask
@@ -223,7 +224,8 @@ def test_store_not_writable(cli: Cli, tmp_path: Path, edge: str) -> None:
     unchanged(cli, before)
     assert "not a store" in cli.refuse(3, "dt", "list", "--store", "ftp://x")["message"]
     (tmp_path / "file").write_text("")
-    error = cli.refuse(8, "key", "create", tmp_path / "file" / "key.json", "--light")
+    create = ("key", "create", tmp_path / "file" / "key.json", "--light")
+    error = cli.refuse(8, *create, "--password-file", cli.folder / "keys" / "password")
     assert "cannot be written" in error["message"]
 
 

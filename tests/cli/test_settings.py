@@ -156,6 +156,12 @@ def test_errors_as_text_and_as_an_object(
     assert plain.code == 3 and plain.out == ""
     assert plain.err.startswith("Error: The deployment file")
     assert "datatoken up" in plain.err
+    # The format from the environment or a file counts for errors, too
+    assert anywhere("dt", "list", env={"DATATOKEN_FORMAT": "json"}).error["code"] == "BAD_INPUT"
+    Path("datatoken.toml").write_text('format = "json"')
+    assert anywhere("dt", "list").error["code"] == "BAD_INPUT"
+    assert anywhere("dt", "list", "--format", "default").out == ""
+    Path("datatoken.toml").unlink()
     # The unexpected: a sentence, not a traceback
     from datatoken.cli import stack
 

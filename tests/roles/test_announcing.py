@@ -9,7 +9,7 @@ from datatoken.authorization.reasons import Reason, Refused
 from datatoken.authorization.request import SignedRequest, parameters_digest
 from datatoken.chain import errors
 from datatoken.errors import StoreError
-from datatoken.roles import AlgorithmProvider
+from datatoken.roles import AlgorithmProvider, AssetOwner
 from datatoken.types import ZERO32, Hex32
 from tests.support.chain import fresh
 from tests.support.world import Wearables, World
@@ -80,6 +80,25 @@ def test_replayed_request_is_refused(made: Wearables) -> None:
     made.a.withdraw(job, made.composite)
     assert announced(made, job) == ZERO32
     assert refused(made, job, second) is Reason.REQUEST_REPLAYED
+
+
+def test_replayed_request_is_refused_after_the_own_memory_was_lost(
+    made: Wearables, world: World
+) -> None:
+    """Threat: replayed request. What was announced once is on the chain for good."""
+    # Prepare
+    job = made.post()
+    first, second = (made.b.sign_request(job, ARTEFACT, {}) for _ in range(2))
+    made.a.announce(job, first)
+    made.a.announce(job, second)
+    # Execute: the same account on a new machine
+    anew = AssetOwner(world.site("another folder"), made.a.signer)
+    with pytest.raises(Refused) as caught:
+        anew.announce(job, first)
+    # Assert
+    assert caught.value.reason is Reason.REQUEST_REPLAYED
+    assert announced(made, job) == second.digest()
+    anew.close()
 
 
 def test_a_used_nonce_does_not_carry_another_request(made: Wearables) -> None:
