@@ -16,14 +16,14 @@ def too_few(
 ) -> Refused:
     """Return the refusal of a round in which fewer members contributed than `minimum`.
 
-    Where nobody contributed and all named one cause outside their will (chain, store or
-    recorder out of reach), that is the run's reason.
+    Where all who did not contribute named one cause outside their will (chain, store or
+    recorder out of reach), that is the run's reason: nobody withdrew.
     """
     said: dict[str, int] = {}
     for reason in reasons:
         said[reason] = said.get(reason, 0) + 1
     codes = {found.group() if (found := CODE.search(reason)) else "" for reason in said}
-    shared = next((r for r in OUTSIDE if codes == {r.value}), None) if not contributed else None
+    shared = next((r for r in OUTSIDE if codes == {r.value}), None)
     detail = (
         f"{contributed} of {sent} owners contributed to a {kind.value} round; "
         f"the terms ask for {minimum}."

@@ -103,12 +103,16 @@ class Aggregates:
             )
 
     def last(self, job: Hex32) -> AggregateFile | None:
-        """Return the aggregate of the job's furthest round, the newest where several are."""
+        """Return the furthest aggregate of the job's newest run that has one.
+
+        Not of the furthest run: a shorter run after a longer one goes on from its own rounds.
+        """
         with self._lock:
             row = self._db.execute(
-                "SELECT path, digest, round FROM aggregates WHERE job = ? "
+                "SELECT path, digest, round FROM aggregates WHERE job = ? AND run = "
+                "(SELECT run FROM aggregates WHERE job = ? ORDER BY id DESC LIMIT 1) "
                 "ORDER BY round DESC, id DESC LIMIT 1",
-                (job,),
+                (job, job),
             ).fetchone()
         return AggregateFile(path=row[0], digest=row[1], round=row[2]) if row else None
 

@@ -95,6 +95,16 @@ def test_everybody_loses_the_chain() -> None:
     assert refused.value.reason is Reason.CHAIN_UNREACHABLE
 
 
+def test_most_lose_the_chain_after_others_have_contributed() -> None:
+    """Acceptance: 111."""
+    nodes = [honest, *[refuse("CHAIN_UNREACHABLE: no answer.")] * 2]
+
+    with pytest.raises(Refused, match="1 of 3 owners contributed") as refused:
+        run(GovernedStrategy(FedAvg(**KNOBS), min_participants=2), nodes)
+
+    assert refused.value.reason is Reason.CHAIN_UNREACHABLE
+
+
 def test_one_victim_sampled_alone() -> None:
     strategy = FedAvg(
         fraction_train=0.0001, min_train_nodes=1, min_evaluate_nodes=1, min_available_nodes=1

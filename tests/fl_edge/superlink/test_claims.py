@@ -158,6 +158,20 @@ def test_last_aggregate_is_that_of_the_furthest_round(courier: Courier) -> None:
     assert (terms.start.round, terms.start.digest) == (3, digest_of(arrays(3)))
 
 
+def test_shorter_run_after_a_longer_one_goes_on_from_its_own_rounds(courier: Courier) -> None:
+    for number in (1, 2, 3):
+        put(courier, number)
+    courier.carry()
+    courier.book.add(RUN + 1, ADMISSION)
+    put(courier, 1, run=RUN + 1)
+    courier.carry()
+
+    last = courier.aggregates.last(JOB)
+
+    assert last is not None
+    assert last.round == 1
+
+
 def test_aggregates_are_found_again_after_a_restart(courier: Courier, tmp_path: Path) -> None:
     put(courier)
     courier.carry()
