@@ -1,6 +1,7 @@
 """MVP 2 as a command: ``python -m examples.mvp2_wearables`` (``make demo``)."""
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -65,6 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(stderr=as_json)
     if not console.is_terminal:
         console.width = PLAIN_WIDTH
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         outcome = run_demo(options, console)
     except KeyboardInterrupt:
@@ -76,6 +78,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if as_json:
         print(outcome.as_json(), flush=True)
     return 0
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """End on a SIGTERM as on a Ctrl-C: with every process stopped."""
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -95,6 +95,6 @@ def algorithm(data: Hex32) -> Metadata:
         endpoint="flower:superlink",
         child_dts=[data],
         workflows=[Workflow(set_ops=[{"0": SELF}])],
-        extra_params=ExtraParams(name="Heart model of B", provider="B", price="0", purpose=PURPOSE),
+        extra_params=ExtraParams(name="Heart model", provider="B", price="0", purpose=PURPOSE),
     )
     return Metadata(services=[service])

@@ -14,7 +14,7 @@ from examples.mvp2_wearables import refusals, report
 from examples.mvp2_wearables.data import DataSet, People, load_people
 from examples.mvp2_wearables.processes import Processes, free_port
 from examples.mvp2_wearables.report import Outcome, Refusal
-from examples.mvp2_wearables.rounds import Log, collect
+from examples.mvp2_wearables.rounds import Log, aggregates_of, collect
 from examples.mvp2_wearables.runs import Runs
 from examples.mvp2_wearables.show import Bar, Show
 from examples.mvp2_wearables.stack import Stack
@@ -51,7 +51,7 @@ def run_demo(options: Options, console: Console) -> Outcome:
         raise LocalEnvironmentError(
             f"The folder {options.folder} can't be made: {error.strerror}.", "Name one with --out."
         ) from None
-    with Processes(options.folder / "logs") as processes, _world(options, people, show) as world:
+    with _world(options, people, show) as world, Processes(options.folder / "logs") as processes:
         outcome = _play(options, people, show, Stack(world, processes, free_port()))
     outcome = replace(outcome, seconds=show.seconds, seconds_by_part=dict(show.parts))
     console.print(f"\nDone in {show.seconds:.0f} s. Logs and state: {options.folder}")
@@ -93,6 +93,8 @@ def _play(options: Options, people: People, show: Show, stack: Stack) -> Outcome
         scene = refusals.Scene(world, stack, link, nodes, runs, options.client, show.tell)
         outcome = replace(outcome, refusals=tuple(_refuse(scene, show)))
         report.show_refusals(show.console, outcome.refusals)
+        if wrong := refusals.unexpected(outcome.refusals):
+            raise RunFailedError(f"Not refused as it must be: {'; '.join(wrong)}.")
     client.close()
     return outcome
 
@@ -107,8 +109,7 @@ def _train(options: Options, people: People, show: Show, stack: Stack, runs: Run
         )
     if ended.exit_code:
         raise RunFailedError(f"The run failed: {ended.reason}")
-    aggregates = world.accounts["A"].folder / "superlink" / "aggregates"
-    found = collect(log, [(ended.run, ended.text)], aggregates, people)
+    found = collect(log, [(ended.run, ended.text)], aggregates_of(world), people)
     outcome = Outcome(
         data=people.title,
         unseen=people.unseen,
@@ -145,7 +146,7 @@ def _refuse(scene: refusals.Scene, show: Show) -> list[Refusal]:
     with show.part("Refused: (a) a changed app, through a SuperLink that asks nobody"):
         found += refusals.through_stock_superlink(scene)
     with show.part("Refused: (d) the chain is stopped"):
-        found += refusals.chain_stopped(scene)[0]
+        found += refusals.chain_stopped(scene)
     with show.part("Refused: (b) a user revokes during the run"):
         found += refusals.revoked_during_the_run(scene)
     return found

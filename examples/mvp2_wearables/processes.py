@@ -1,5 +1,6 @@
 """Real processes: started with a log each, watched, and ended by their own id."""
 
+import contextlib
 import os
 import re
 import signal
@@ -112,16 +113,16 @@ class Process:
         code = self.exit_code
         return -1 if code is None else code
 
+    def ask_to_stop(self) -> None:
+        """Ask the process and its group to end."""
+        self._signal(signal.SIGTERM)
+
     def stop(self) -> None:
         """End the process and its group. Safe to repeat."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            if not self._signal(number):
-                break
-            try:
-                self._process.wait(STOP_TIMEOUT)
-            except subprocess.TimeoutExpired:
-                continue
-        # Children that outlive their parent are in the same group.
+        self.ask_to_stop()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(STOP_TIMEOUT)
+        # Whatever outlives that, children too, is in the same group.
         self._signal(signal.SIGKILL)
         self._process.wait()
 
@@ -151,13 +152,14 @@ class Processes:
     def stop(self, *processes: Process) -> None:
         """Stop some of them."""
         for process in processes:
+            process.ask_to_stop()
+        for process in processes:
             process.stop()
             if process in self._running:
                 self._running.remove(process)
 
     def __enter__(self) -> Self:
-        """Return itself; from here on a SIGTERM ends the demo as a Ctrl-C does."""
-        signal.signal(signal.SIGTERM, _interrupt)
+        """Return itself."""
         return self
 
     def __exit__(
@@ -174,10 +176,6 @@ def _programs() -> dict[str, str]:
     """Return a PATH on which flwr finds its own programs: those of this installation."""
     own = str(Path(sys.executable).parent)
     return {"PATH": os.pathsep.join([own, os.environ.get("PATH", os.defpath)])}
-
-
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 def program(name: str) -> str:

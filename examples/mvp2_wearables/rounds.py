@@ -6,8 +6,11 @@ own held-out rows*: what the users' gates let out as replies to evaluate message
 by rows, as the strategy averages them.
 """
 
+import contextlib
 import math
 import re
+import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +26,7 @@ from examples.mvp2_wearables.report import Round
 from examples.mvp2_wearables.world import World
 from fl_edge.strategy.spool import arrays_from_npz
 
+POLL = 0.1
 USERS_AUC = re.compile(r"Aggregated MetricRecord: \{[^}]*'auc': ([0-9.]+)")
 
 
@@ -79,6 +83,22 @@ class Log:
                 receipt = site.rpc.request("eth_getTransactionReceipt", [found[number]])
                 gas[number] = int(receipt["gasUsed"], 16)
         return gas
+
+
+def aggregates_of(world: World) -> Path:
+    """Return the folder in which A's SuperLink keeps the aggregates that are in the log."""
+    return world.accounts["A"].folder / "superlink" / "aggregates"
+
+
+def wait_for_aggregate(aggregates: Path, run: str, seconds: float = 10.0) -> None:
+    """Wait until a run's aggregate is kept: from there on it can be resumed."""
+    question = "SELECT count(*) FROM aggregates WHERE run = ?"
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.closing(sqlite3.connect(aggregates / "index.sqlite")) as index:
+            if index.execute(question, (run,)).fetchone()[0]:
+                return
+        time.sleep(POLL)
 
 
 def score(aggregates: Path, digest: Hex32, people: People) -> float:

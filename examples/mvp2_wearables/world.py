@@ -14,6 +14,7 @@ from datatoken.chain.errors import ContractError
 from datatoken.chain.profiles import load_profile
 from datatoken.chain.rpc import Rpc
 from datatoken.ddo import Metadata, RecorderRef
+from datatoken.errors import RunFailedError
 from datatoken.roles.administrator import Administrator, complete_document
 from datatoken.roles.institution import Institution
 from datatoken.roles.providers import AlgorithmProvider, DataProvider
@@ -127,7 +128,9 @@ def start_world(folder: Path, people: People, tell: Tell) -> World:
                 admin.signer, rpc, load_profile("anvil"), admin.folder / "journal.sqlite"
             )
         deployment.save(folder / "deployment.json")
-        world = World(folder, anvil, deployment, accounts, [], minimum=len(people.users) - 1)
+        world = World(
+            folder, anvil, deployment, accounts, [], minimum=max(1, len(people.users) - 1)
+        )
         world.persons = [_person(world, keys, user) for user in people.users]
     except BaseException:
         anvil.stop()
@@ -154,7 +157,7 @@ def register(world: World, client: str, tell: Tell) -> None:
     outsider = world.persons[0]
     try:  # 69
         outsider.role.sign_mint(_user_document(world, outsider, client))
-        raise AssertionError("a user who is not enrolled could publish")
+        raise RunFailedError("A user who is not enrolled could publish.")
     except ContractError as error:
         tell(f"{outsider.name} is not enrolled yet and can't publish: {error.code}.")
     tell(f"A, not the administrator, enrols its {len(world.persons)} users.")  # 68
@@ -219,7 +222,7 @@ def grant_and_post(world: World, tell: Tell) -> None:
     world.task = maker.create_task("Heart model", "A model that warns of heart disease.")  # 75
     try:  # 48
         maker.post_job(world.task, world.algorithm)
-        raise AssertionError("a job was posted without grants")
+        raise RunFailedError("A job was posted without grants.")
     except ContractError as error:
         tell(f"B can't post the job before everybody has granted: {error.code}.")
     tell("Each user verifies A's DT against the own terms, then signs a grant.")  # 73
