@@ -163,6 +163,7 @@ def test_shorter_run_after_a_longer_one_goes_on_from_its_own_rounds(courier: Cou
         put(courier, number)
     courier.carry()
     courier.book.add(RUN + 1, ADMISSION)
+    courier.begin(RUN + 1, ADMISSION)
     put(courier, 1, run=RUN + 1)
     courier.carry()
 
