@@ -9,6 +9,7 @@ from datatoken.chain.signer import Signer
 from datatoken.errors import BadInputError
 from datatoken.roles import AgreementError, DataProvider, EndUser, parse_signed
 from datatoken.types import Hex32
+from tests.support.chain import fresh
 from tests.support.world import World, composed, leaf
 
 
@@ -149,3 +150,13 @@ def test_delegation_of_a_node_key(world: World, user: EndUser) -> None:
 def test_malformed_signed_message(content: bytes) -> None:
     with pytest.raises(BadInputError):
         parse_signed(content)
+
+
+def test_a_signed_ddo_of_another_dt_is_refused(world: World, user: EndUser) -> None:
+    """Threat: forged DDO. The signature is right, the dt is not what owner and salt give."""
+    signed = user.sign_mint(leaf(world.operation()))
+    forged = signed.model_copy(update={"ddo": signed.ddo.model_copy(update={"dt": fresh()})})
+    signature = user.signer.sign_full(forged.typed_data(world.chain.network))
+    with pytest.raises(BadInputError, match="not the one that its owner and salt give"):
+        world.a.relay(forged.model_copy(update={"signature": signature}))
+    assert not world.site("x").documents.find([signed.ddo.dt])
