@@ -71,7 +71,7 @@ class ChainReader:
         self.network = network if isinstance(network, Network) else network.network()
         self.finality = finality
         self.view_gas = view_gas
-        self._verified = False
+        self._verified: set[str | None] = set()
 
     def verify(self) -> None:
         """Compare the endpoint's chain id with the network's (one RPC).
@@ -82,13 +82,19 @@ class ChainReader:
             When the endpoint serves another chain.
         """
         self.rpc.verify_chain(self.network.chain_id)
-        self._verified = True
+        self._verified.add(self.rpc.answered_by)
 
     def _call(self, to: Address, data: bytes, least: int) -> Words:
-        """Call; the chain id is compared once before the first answer is believed."""
+        """Call; each endpoint's chain id is compared once before an answer of it is believed."""
         if not self._verified:
             self.verify()
-        return self._call_unverified(to, data, least)
+        words = self._call_unverified(to, data, least)
+        answered = self.rpc.answered_by
+        if answered not in self._verified:  # the next endpoint has stepped in
+            self.verify()
+            if answered not in self._verified:
+                raise ChainUnreachableError("The chain's endpoints come and go.")
+        return words
 
     def _call_unverified(self, to: Address, data: bytes, least: int) -> Words:
         try:
@@ -96,7 +102,7 @@ class ChainReader:
             return Words(answer, least)
         except ChainUnreachableError:
             # Another node may answer next time: compare its chain id again.
-            self._verified = False
+            self._verified.clear()
             raise
 
     def check(self, job: Hex32) -> Check:
@@ -113,12 +119,12 @@ class ChainReader:
         """
         words = self._call(self.network.view, _CHECK + word32(job), 6)
         return Check(
-            counter=words.number(0),
+            counter=words.small(0),
             status=decode_status(words.number(1)),
             head=words.head(2),
-            round=words.number(3),
-            block_number=words.number(4),
-            time=words.number(5),
+            round=words.small(3),
+            block_number=words.small(4),
+            time=words.small(5),
         )
 
     def snapshot(
@@ -148,7 +154,7 @@ class ChainReader:
         data = encode_snapshot(job, edges, operations)
         words = self._call_unverified(self.network.view, data, SNAPSHOT_LEAST_WORDS)
         refuse_other_chain(snapshot_chain(words), self.network.chain_id, self.rpc.urls[0])
-        self._verified = True
+        self._verified.add(self.rpc.answered_by)
         return decode_snapshot(words, job, edges, operations)
 
     def record(self, dt: Hex32) -> Record:

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import httpx
 
+from datatoken import strict_json
 from datatoken.errors import ChainUnreachableError, WrongChainError
 
 DEFAULT_TIMEOUT = 5.0
@@ -59,13 +60,16 @@ _FAILURES = (
     KeyError,
     TypeError,
     AttributeError,
+    RecursionError,
+    OverflowError,
 )
 
 
 class Rpc:
     """A JSON-RPC client for one chain, with one or more endpoints tried in order.
 
-    Thread-safe. `calls` counts the requests that went out.
+    Thread-safe. `calls` counts the requests that went out; `answered_by` is the endpoint that
+    gave this thread its last answer.
 
     Parameters
     ----------
@@ -83,6 +87,7 @@ class Rpc:
         self.calls = 0
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
+        self._answered = threading.local()
         # Settings of the environment (proxies, .netrc) must not redirect a trusted endpoint.
         self._http = httpx.Client(timeout=timeout, trust_env=False, follow_redirects=False)
 
@@ -103,15 +108,23 @@ class Rpc:
         last: Exception | None = None
         for url in self.urls:
             try:
-                return self._result(method, number, self._post(url, body))
+                result = self._result(method, number, self._post(url, body))
             except _FAILURES as error:
                 last = error
+            else:
+                self._answered.url = url
+                return result
         slow = isinstance(last, (ReplyLimitError, httpx.ReadTimeout))
         raise (ReplyLimitError if slow else ChainUnreachableError)(
             f"No endpoint of the chain answered {method} ({', '.join(self.urls)}): "
             f"{str(last) or type(last).__name__}.",
             "Start the node, or correct the RPC address.",
         ) from last
+
+    @property
+    def answered_by(self) -> str | None:
+        """Return the endpoint that gave this thread its last answer."""
+        return getattr(self._answered, "url", None)
 
     def _post(self, url: str, body: bytes) -> Any:
         """Post `body`, once more when a kept-alive connection had just been closed."""
@@ -139,7 +152,7 @@ class Rpc:
                     raise ReplyLimitError(f"the reply took more than {self.timeout} s")
             if reply.status_code != httpx.codes.OK:
                 raise ValueError(f"HTTP status {reply.status_code}")
-        return json.loads(b"".join(parts))
+        return strict_json.loads(b"".join(parts))
 
     @staticmethod
     def _result(method: str, number: int, reply: Any) -> Any:
@@ -160,7 +173,7 @@ class Rpc:
 
     def chain_id(self) -> int:
         """Return the chain id that the endpoint serves."""
-        return int(self.request("eth_chainId"), 16)
+        return self._number("eth_chainId")
 
     def verify_chain(self, chain_id: int) -> None:
         """Refuse an endpoint of another chain.
@@ -174,7 +187,16 @@ class Rpc:
 
     def block_number(self) -> int:
         """Return the number of the newest block."""
-        return int(self.request("eth_blockNumber"), 16)
+        return self._number("eth_blockNumber")
+
+    def _number(self, method: str) -> int:
+        answer = self.request(method)
+        try:
+            return int(answer, 16)
+        except (TypeError, ValueError) as error:
+            raise ChainUnreachableError(
+                f"The chain's endpoint answered {method} with something else than a number."
+            ) from error
 
     def eth_call(
         self,

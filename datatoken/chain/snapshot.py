@@ -59,12 +59,12 @@ def decode_snapshot(
     operated = words.array(after + 5, base, _OPERATION_WORDS, len(operations))
     return ChainState(
         chain_id=words.number(base),
-        block_number=words.number(base + 1),
-        time=words.number(base + 2),
-        counter=words.number(base + 3),
+        block_number=words.small(base + 1),
+        time=words.small(base + 2),
+        counter=words.small(base + 3),
         job=_job(words, job_at, job),
         head=words.head(after),
-        round=words.number(after + 1),
+        round=words.small(after + 1),
         records={
             dt: decode_record(words, at, owner_active=words.number(at + 7) == 1)
             for (dt, _), at in zip(edges, range(tokens, 1 << 62, _TOKEN_WORDS), strict=False)
@@ -100,12 +100,12 @@ def _job(words: Words, at: int, job: Hex32) -> Job:
     return Job(
         id=job,
         status=decode_status(words.number(at)),
-        task=words.number(at + 1),
+        task=words.small(at + 1),
         task_open=words.number(at + 2) == 1,
         guarantor=words.address(at + 3),
         guarantor_registered=words.number(at + 4) == 1,
         recorder=words.address(at + 5),
-        posted_at=words.number(at + 6),
+        posted_at=words.small(at + 6),
         algorithm=words.hex32(at + 7),
     )
 
@@ -114,10 +114,10 @@ def decode_record(words: Words, at: int, *, owner_active: bool) -> Record:
     """Return the DT record whose seven words start at `at`."""
     return Record(
         owner=words.address(at),
-        kind=words.number(at + 1),
-        children=words.number(at + 2),
-        minted_at=words.number(at + 3),
-        salt=words.number(at + 4),
+        kind=words.small(at + 1),
+        children=words.small(at + 2),
+        minted_at=words.small(at + 3),
+        salt=words.small(at + 4),
         proof=words.hex32(at + 5),
         ddo=words.hex32(at + 6),
         owner_active=owner_active,
@@ -130,6 +130,6 @@ def decode_operation(words: Words, at: int) -> OperationRecord:
         bundle=words.hex32(at),
         metadata=words.hex32(at + 1),
         publisher=words.address(at + 2),
-        kind=words.number(at + 3),
+        kind=words.small(at + 3),
         retired=words.number(at + 4) == 1,
     )

@@ -4,6 +4,9 @@ from datatoken.chain.abi import WORD, to_address, to_hex
 from datatoken.errors import ChainUnreachableError
 from datatoken.types import Address, Hex32
 
+_SMALL = 2**63
+"""What a database keeps: no block, time or counter gets there."""
+
 
 class Words:
     """An answer of the EVM as 32-byte words."""
@@ -34,6 +37,13 @@ class Words:
     def number(self, index: int) -> int:
         """Return word `index` as an unsigned integer."""
         return int.from_bytes(self.word(index), "big")
+
+    def small(self, index: int) -> int:
+        """Return word `index`, a number that the contracts keep in 64 bits at most."""
+        number = self.number(index)
+        if number >= _SMALL:
+            raise ChainUnreachableError("The chain's answer holds a number out of range.")
+        return number
 
     def head(self, index: int) -> str:
         """Return the bytes28 in word `index`."""

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import rfc8785
 from pydantic import ValidationError
 
+from datatoken import strict_json
 from datatoken.errors import BadInputError
 from datatoken.types import Model
 
 M = TypeVar("M", bound=Model)
-MAX_NESTING = 32
 
 
 def canonical_bytes(document: Model | Any) -> bytes:
@@ -53,10 +53,8 @@ def parse_json(content: bytes, what: str, limit: int) -> Any:
     """
     if len(content) > limit:
         raise BadInputError(f"The {what} has {len(content)} bytes; {limit} are allowed.")
-    if _nesting(content) > MAX_NESTING:
-        raise BadInputError(f"The {what} is nested deeper than {MAX_NESTING} levels.")
     try:
-        return json.loads(content, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        return strict_json.loads(content, pairs=_no_duplicates, constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise BadInputError(f"The {what} is not JSON: {error}.") from None
 
@@ -98,25 +96,3 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
-
-
-def _nesting(content: bytes) -> int:
-    """Return the deepest nesting of brackets outside texts."""
-    depth = deepest = 0
-    in_text = escaped = False
-    for byte in content:
-        if in_text:
-            if escaped:
-                escaped = False
-            elif byte == 0x5C:
-                escaped = True
-            elif byte == 0x22:
-                in_text = False
-        elif byte == 0x22:
-            in_text = True
-        elif byte in (0x7B, 0x5B):
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in (0x7D, 0x5D):
-            depth -= 1
-    return deepest

@@ -4,6 +4,7 @@ import secrets
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import structlog
 
@@ -11,6 +12,7 @@ from datatoken.authorization.view import Network
 from datatoken.ddo.canonical import canonical_bytes
 from datatoken.rounds import merkle
 from datatoken.rounds.documents import (
+    MAX_DOCUMENT_BYTES,
     MAX_RECEIPTS,
     Closing,
     NamedRound,
@@ -24,6 +26,10 @@ from datatoken.types import Address, Hex32
 
 log = structlog.get_logger(__name__)
 NAMED_IN_DOCUMENT = 64
+NAMED_BYTES = 1024 * 1024
+RECEIPT_BYTES = MAX_DOCUMENT_BYTES - NAMED_BYTES - 64 * 1024
+"""A document that no reader takes would end its job's log; what does not fit comes next."""
+T = TypeVar("T")
 
 
 class JobBook:
@@ -166,7 +172,8 @@ class RoundBook:
                 or book.is_over(named)
                 or now - row.received > timeout
             ]
-        receipts, named = late[:MAX_RECEIPTS], told[:NAMED_IN_DOCUMENT]
+        receipts = _fitting(late[:MAX_RECEIPTS], lambda row: row, RECEIPT_BYTES)
+        named = _fitting(told[:NAMED_IN_DOCUMENT], lambda pair: pair[0], NAMED_BYTES)
         document = self._document(job, closed, receipts, [words for _, words in named])
         logged = [replace(closed, phase=Phase.LOGGED)] if closed else []
         pending = self._ledger.add_document(
@@ -209,3 +216,14 @@ class RoundBook:
         if job not in self._books:
             self._books[job] = JobBook(self._ledger, job)
         return self._books[job]
+
+
+def _fitting(rows: Sequence[T], waiting: Callable[[T], Waiting], most: int) -> list[T]:
+    """Return the first rows whose contents have at most `most` bytes together."""
+    found, size = [], 0
+    for row in rows:
+        size += len(waiting(row).content) + 1
+        if size > most:
+            break
+        found.append(row)
+    return found

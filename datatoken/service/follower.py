@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from datatoken.authorization.reasons import Reason, Refused
 from datatoken.authorization.view import ChainState, LogState, Network
 from datatoken.ddo.canonical import canonical_bytes, parse_document
-from datatoken.errors import LocalEnvironmentError
+from datatoken.errors import BadInputError, LocalEnvironmentError
 from datatoken.rounds.checker import advance
 from datatoken.rounds.documents import MAX_DOCUMENT_BYTES, InclusionProof, RoundDocument
 from datatoken.rounds.grouping import regroup
@@ -93,7 +93,7 @@ class LogFollower:
             if (head, number) == (log.head, log.round):
                 return log
             documents: list[RoundDocument] = []
-            client = self._client(job) if callable(self._client) else self._client
+            client = self._client_of(job)
             if number > log.round:
                 try:
                     documents = client.documents(job, log.round, number)[: number - log.round]
@@ -102,6 +102,7 @@ class LogFollower:
                         Reason.RECORDER_UNREACHABLE,
                         f"The recorder does not show its log: {problem.message}",
                     ) from problem
+            contents = [_content(document) for document in documents]
             log = advance(
                 log,
                 documents,
@@ -112,9 +113,17 @@ class LogFollower:
                 recorder=client.recorder,
                 owners=self._owners_of(job, documents),
             )
-            self._keep(job, documents)
+            self._keep(job, documents, contents)
             self._logs[job] = log
             return log
+
+    def _client_of(self, job: Hex32) -> "RecorderClient":
+        if not callable(self._client):
+            return self._client
+        try:
+            return self._client(job)
+        except BadInputError as error:  # the endpoint is what a stranger's DDO says
+            raise Refused(Reason.RECORDER_UNREACHABLE, error.message) from error
 
     def documents(self, job: Hex32) -> list[RoundDocument]:
         """Return the verified documents of a job, from the own disk."""
@@ -159,11 +168,13 @@ class LogFollower:
             }
         return self._owners
 
-    def _keep(self, job: Hex32, documents: Sequence[RoundDocument]) -> None:
+    def _keep(
+        self, job: Hex32, documents: Sequence[RoundDocument], contents: Sequence[bytes]
+    ) -> None:
         """Write verified documents and the proofs of the own receipts, in one transaction."""
         with self._db:
-            for document in documents:
-                row = (job, document.number, canonical_bytes(document))
+            for document, content in zip(documents, contents, strict=True):
+                row = (job, document.number, content)
                 self._db.execute("INSERT OR IGNORE INTO documents VALUES (?, ?, ?)", row)
                 for signed in document.receipts:
                     if signed.receipt.dt not in self._own:
@@ -179,3 +190,18 @@ class LogFollower:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def _content(document: RoundDocument) -> bytes:
+    """Return the bytes to keep; refuse a document that could not be read again."""
+    try:
+        content = canonical_bytes(document)
+    except BadInputError as error:
+        raise Refused(Reason.LOG_INVALID, error.message) from None
+    if len(content) > MAX_DOCUMENT_BYTES:
+        raise Refused(
+            Reason.LOG_INVALID,
+            f"Document {document.number} of the log has {len(content)} bytes; "
+            f"{MAX_DOCUMENT_BYTES} are allowed.",
+        )
+    return content

@@ -34,8 +34,12 @@ class ServiceHttp:
     """
 
     def __init__(self, endpoint: str, timeout: float = DEFAULT_TIMEOUT) -> None:
-        parts = urlsplit(endpoint)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        try:
+            parts = urlsplit(endpoint)
+            well = parts.scheme in ("http", "https") and parts.hostname and not parts.query
+        except ValueError:  # brackets that hold no IPv6 address
+            well = False
+        if not well:
             raise BadInputError(
                 f"The recorder's endpoint {endpoint!r} is not an address of the web.",
                 "It looks like https://recorder.example:9095.",

@@ -37,6 +37,8 @@ MAX_NAMING_BYTES = 512 * 1024
 MAX_WAITING = 64
 """Receipts of one DT that may wait for a document: a spammer fills its own share only."""
 MAX_NAMED = 256
+MAX_NAMED_WAITING = 4 * 1024 * 1024
+"""Bytes of one job's named rounds: all of them are read again when one is added."""
 PAGE_DOCUMENTS = 64
 PAGE_BYTES = 16 * 1024 * 1024
 
@@ -177,7 +179,9 @@ class Recorder:
         except BadInputError as error:
             raise ServiceError(ServiceCode.MALFORMED, error.message) from None
         with self.book.lock:
-            if len(self._ledger.waiting_named(job)) >= MAX_NAMED:
+            waiting = self._ledger.waiting_named(job)
+            size = sum(len(row.content) for row in waiting)
+            if len(waiting) >= MAX_NAMED or size >= MAX_NAMED_WAITING:
                 raise ServiceError(ServiceCode.TOO_MANY, "Too many named rounds wait.")
             self.book.add_named(job, named, now)
 
