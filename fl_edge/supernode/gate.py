@@ -74,6 +74,8 @@ class Gate:
         Called before a message is handed over (empties the folder of apps).
     after_reply : callable
         Called after a receipt was written (wakes the outbox).
+    rpcs : callable
+        Returns how many requests have gone to the chain, for the log.
     """
 
     def __init__(
@@ -84,9 +86,10 @@ class Gate:
         *,
         before_run: Callable[[], None] = lambda: None,
         after_reply: Callable[[], None] = lambda: None,
+        rpcs: Callable[[], int] = lambda: 0,
     ) -> None:
         self._link, self._authority, self._book = link, authority, book
-        self._before_run, self._after_reply = before_run, after_reply
+        self._before_run, self._after_reply, self._rpcs = before_run, after_reply, rpcs
         self._runs: dict[int, tuple[RunFacts, Accepted]] = {}
         self._asked: dict[str, Asked] = {}
         self._objects: dict[str, bytes] = {}
@@ -132,10 +135,12 @@ class Gate:
                 self._refuse(envelope, refusal_of(error), error)
 
     def _admit(self, envelope: Message, tree: ObjectTree) -> Received:
-        started = time.perf_counter()
+        started, asked_before = time.perf_counter(), self._rpcs()
         facts, accepted = self._run(envelope.metadata.run_id)
         ids = offered_ids(tree)
+        pulled = time.perf_counter()
         objects = self._pull_all(facts.run.run_id, ids)
+        pull_ms = _since(pulled)
         opened = open_message(objects, ids, envelope.metadata.message_id)
         kind = kind_of(opened.message.metadata)
         check_envelope(envelope, opened.message, self._link.node_id)
@@ -155,6 +160,8 @@ class Gate:
             input=asked.digest,
             bytes=sum(map(len, objects.values())),
             ms=_since(started),
+            pull_ms=pull_ms,
+            rpcs=self._rpcs() - asked_before,
         )
         return bare(opened.message), opened.tree
 

@@ -75,6 +75,7 @@ def _prepare(
             side.book,
             before_run=apps.wipe,
             after_reply=side.outbox.wake,
+            rpcs=side.rpcs,
         )
         return gate.link()
 

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -86,10 +87,18 @@ class OwnerSide:
     authority : ChainAuthority
     book : ReceiptBook
     outbox : Outbox
+    rpcs : callable
+        Returns how many requests have gone to the chain.
     """
 
-    def __init__(self, authority: ChainAuthority, book: ReceiptBook, outbox: Outbox) -> None:
-        self.authority, self.book, self.outbox = authority, book, outbox
+    def __init__(
+        self,
+        authority: ChainAuthority,
+        book: ReceiptBook,
+        outbox: Outbox,
+        rpcs: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self.authority, self.book, self.outbox, self.rpcs = authority, book, outbox, rpcs
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -141,4 +150,5 @@ class OwnerSide:
             ChainAuthority(gatekeeper, OpenJobs(reader)),
             ReceiptBook(history, signer, delegation, secret),
             Outbox(history, recorders.post, recorders.account),
+            lambda: rpc.calls,
         )
