@@ -440,3 +440,12 @@ def test_failed_commit_does_not_lock_the_state_file(tmp_path):
     assert history.outbox() == []
     assert history.view(JOB, None, 1).last_block == 7
     assert history.view(JOB, None, 1).acknowledged == {"0x1"}
+
+
+def test_record_that_names_no_digest(gate, chain, world):
+    """What a store can't even look up is a refusal too."""
+    dt = world.dt("maker")
+    records = {**chain.state.records, dt: replace(chain.state.records[dt], ddo="0x")}
+    chain.state = replace(chain.state, records=records)
+
+    assert refusal(gate) is Reason.MALFORMED_MESSAGE

@@ -303,3 +303,63 @@ def test_algorithm_that_is_none() -> None:
         verify_tree(world.dt("maker"), {}, world.records(), NETWORK)
     with pytest.raises(Refused, match="There is no record"):
         verify_tree(world.dt("maker"), world.contents(), {}, NETWORK)
+
+
+@pytest.mark.parametrize("signature", ["0x" + "00" * 65, "0x" + "ff" * 65])
+def test_request_with_a_signature_that_is_none(signature: str) -> None:
+    world = World()
+    view = world.view(world.request().model_copy(update={"signature": signature}))
+
+    assert refused(view, ask(world)) is Reason.REQUEST_SIGNATURE
+
+
+def test_job_whose_documents_name_no_recorder() -> None:
+    """Without a recorder nobody could tell how often the asset was used. Acceptance: 107."""
+    world = World(users=1)
+    flow = Workflow(set_ops=[{"0": EDGE_ID, "self": AVERAGE_ID}])
+    world.add("maker", service("data", child_dts=[world.dt("u0")], workflows=[flow]))
+    up = Workflow(set_ops=[{"0": "self"}])
+    world.add("fintech", service("algorithm", child_dts=[world.dt("maker")], workflows=[up]))
+
+    assert refused(world.view(), ask(world)) is Reason.RECORDER_MISMATCH
+
+
+def test_member_whose_owner_was_removed_does_not_count_as_standing() -> None:
+    world = World(composite_terms=Terms(min_participants=4))
+    view = world.view()
+    gone = replace(view.state.records[world.dt("u3")], owner_active=False)
+    view = with_state(view, records={**view.state.records, world.dt("u3"): gone})
+
+    assert refused(view, ask(world)) is Reason.TOO_FEW_PARTICIPANTS
+
+
+def test_bytes_that_hash_to_the_record_and_are_no_ddo() -> None:
+    """Anybody can mint a DT over any bytes."""
+    world = World()
+    dt = world.dt("u0")
+    forged = world.contents()[world.dt("u1")]
+    for content, why in (
+        (b"{}", "not valid"),
+        (b"\xff", "not JSON"),
+        (b"[" * 200_000, "nested deeper"),
+        (forged, "names another DT"),
+    ):
+        record = replace(world.records()[dt], ddo=sha256_hex(content))
+        with pytest.raises(Refused, match=why):
+            verify_ddo(dt, content, record, NETWORK)
+
+
+def test_server_of_a_deep_tree_knows_the_operations_below_it() -> None:
+    """A composite above a composite: the lower one's clients have a server of their own."""
+    world = World(users=1)
+    flow = Workflow(set_ops=[{"0": "self", "self": OTHER_ID}])
+    top = world.add("u1", service("data", child_dts=[world.dt("maker")], workflows=[flow]))
+    up = Workflow(set_ops=[{"0": "self"}])
+    algorithm = world.add("fintech", service("algorithm", child_dts=[top.dt], workflows=[up]))
+    tree = verify_tree(algorithm.dt, world.contents(), world.records(), NETWORK)
+
+    (upper,), (lower,) = tree.assignments(top.dt), tree.assignments(world.dt("maker"))
+
+    assert (upper.operation, tree.partners(upper)) == (OTHER_ID, [])
+    assert (lower.operation, tree.partners(lower)) == (AVERAGE_ID, [EDGE_ID])
+    assert tree.assignments(sha256_hex(b"a stranger")) == []

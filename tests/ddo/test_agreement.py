@@ -113,3 +113,43 @@ def test_child_that_does_not_exist_and_operation_that_is_not_registered():
     found = composition_violations(parent, [one], OPERATIONS)
 
     assert {violation.field for violation in found} == {"child_dts", "set_ops[0]"}
+
+
+def test_parent_that_accepts_other_guarantors_or_fewer_members_than_the_child():
+    """Acceptance: 42."""
+    mine, other = "0x" + "5" * 40, "0x" + "6" * 40
+    terms = Terms(guarantors=[mine], min_participants=2)
+    child = ddo(service("data", supported_ops=[EDGE_ID], extra_params=ExtraParams(terms=terms)))
+    sibling = ddo(service("data", supported_ops=[EDGE_ID]))
+    asked = Terms(guarantors=[mine, other], min_participants=1)
+    parent = ddo(
+        service(
+            "data",
+            child_dts=[child.dt, sibling.dt],
+            workflows=[Workflow(set_ops=[{"0": EDGE_ID, "1": EDGE_ID}])],
+            extra_params=ExtraParams(terms=asked),
+        )
+    )
+
+    found = agreement_violations(child, parent, OPERATIONS, now=NOW)
+
+    assert [str(violation).split(": ")[1] for violation in found] == [
+        "guarantors",
+        "min_participants",
+    ]
+
+
+def test_operation_that_nobody_registered():
+    """Acceptance: 28."""
+    unknown = "0x" + "8" * 64
+    child = ddo(service("data", supported_ops=[unknown]))
+    flow = Workflow(set_ops=[{"0": unknown}])
+    metadata = service("data", child_dts=[child.dt], supported_ops=[unknown], workflows=[flow])
+
+    granting = agreement_violations(child, ddo(metadata), OPERATIONS, now=NOW)
+    composing = composition_violations(metadata, [child], OPERATIONS)
+
+    assert [violation.why for violation in granting] == [
+        f"operation {unknown[:10]}… is not registered"
+    ]
+    assert {violation.field for violation in composing} == {"supported_ops", "set_ops[0]"}

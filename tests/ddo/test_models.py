@@ -266,3 +266,24 @@ def test_schema_is_closed_and_terms_are_open():
         "parameter 'lr': 2 is above 1"
     ]
     assert len(violations(constraints, {"lr": 2, "x": 1}, closed=True)) == 2
+
+
+@pytest.mark.parametrize(
+    ("children", "flows", "why"),
+    [
+        (["1", "1"], [{"0": "self", "1": "self"}], "names a DT twice"),
+        (["1"], [], "workflows is empty"),
+        (["1"], [{"0": "self", "self": "self"}], "self can't run self"),
+        (["1"], [{"0": "self", "1": "self"}], "names child 1 of 1"),
+        (["1", "2"], [{"0": "self"}], "no operation to child 1"),
+    ],
+)
+def test_workflows_that_contradict_the_children(children, flows, why):
+    """Acceptance: 26, 27, 32."""
+    with pytest.raises(ValueError, match=why):
+        Service(
+            type="data",
+            endpoint="e",
+            child_dts=["0x" + child * 64 for child in children],
+            workflows=[Workflow(set_ops=[flow]) for flow in flows],
+        )
