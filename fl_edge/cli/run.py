@@ -199,9 +199,7 @@ def _announcer(session: Session, name: str | None, password_file: Path | None) -
     if name is None:
         return None
     path = session.settings.keystore_file(name)
-    password = (
-        read_password(password_file, str(path)) if password_file else session.password(str(path))
-    )
+    password = read_password(password_file, str(path)) if password_file else session.password(path)
     return Signer.from_keystore(path, password, stand_in=session.site.profile.stand_in)
 
 

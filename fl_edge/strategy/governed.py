@@ -6,6 +6,7 @@ ask for.
 """
 
 from collections.abc import Callable, Iterable
+from logging import INFO
 from typing import Any, Protocol
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
@@ -21,7 +22,6 @@ from fl_edge.messages.digest import record_digest
 from fl_edge.strategy.shortfall import too_few
 from fl_edge.strategy.spool import Claim
 
-INFO = 20
 _plain_start = Strategy.start
 
 

@@ -26,7 +26,11 @@ from fl_edge.supernode.launch import configure_logging
 SPOOL_VARIABLE = "DATATOKEN_SPOOL"
 """As in `fl_edge.strategy.spool`, which imports flwr."""
 
-FORBIDDEN = ("--simulation", "--allow-runtime-dependency-installation")
+FORBIDDEN = (
+    "--simulation",
+    "--allow-runtime-dependency-installation",
+    "--isolation",  # the ServerApp's process has to be ours to start
+)
 
 log = structlog.get_logger(__name__)
 

@@ -5,10 +5,12 @@ author never heard of us fails loudly as well, and what it aggregates is named. 
 no key: it reads the run's terms from the spool and writes its claims there.
 """
 
+import inspect
 import os
 import sys
 import time
 from collections.abc import Callable
+from logging import INFO
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,6 @@ from fl_edge.strategy.governed import GovernedStrategy
 from fl_edge.strategy.spool import SPOOL_VARIABLE, RunTerms, Spool, arrays_from_npz
 from fl_edge.superlink import seams
 
-INFO = 20
 WAIT_FOR_TERMS = 15.0
 
 
@@ -53,7 +54,7 @@ def install(spool_of: Callable[[int], Spool]) -> None:
         return governed_start(strategy, grid, arrays, *more, **options)
 
     start.governs = True  # type: ignore[attr-defined]
-    start.__signature__ = _signature()  # type: ignore[attr-defined]
+    start.__signature__ = inspect.signature(governed_start)  # type: ignore[attr-defined]
     Strategy.start = start  # type: ignore[method-assign]
     GovernedStrategy.start = start  # type: ignore[method-assign]
 
@@ -111,12 +112,6 @@ def main() -> None:
 
 def _shapes(arrays: ArrayRecord) -> list[tuple[str, str, tuple[int, ...]]]:
     return [(name, array.dtype, tuple(array.shape)) for name, array in arrays.items()]
-
-
-def _signature() -> Any:
-    import inspect
-
-    return inspect.signature(GovernedStrategy.start)
 
 
 if __name__ == "__main__":

@@ -149,6 +149,7 @@ class RoundWatch:
         for message_id, content in found.contents.items():
             if content not in found.inputs:
                 found.inputs[content] = _digest(message_id, found.objects[message_id], fetch)
+        found.objects.clear()  # needed no more, and many
         for named in found.named():
             self._name(named)
 

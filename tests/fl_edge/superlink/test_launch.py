@@ -59,6 +59,7 @@ def test_dependencies_are_never_installed_at_run_time(tmp_path: Path) -> None:
         "--allow-runtime-dependency-installation",
         "--allow-runtime=1",
         "--allow",
+        "--isolation=process",
     ],
 )
 def test_argument_that_undoes_the_gates_work(argument: str) -> None:

@@ -52,7 +52,7 @@ class World:
     parameters: dict[str, Scalar] = field(default_factory=dict)
     messages: tuple[str, ...] = ("train", "evaluate")
     federation: Federation = field(init=False)
-    superlink: Process = field(init=False)
+    superlink: Process = field(init=False, repr=False)
     leaves: list[Hex32] = field(default_factory=list)
     nodes: list[Process] = field(default_factory=list)
 
