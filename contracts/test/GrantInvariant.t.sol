@@ -64,7 +64,7 @@ contract GrantHandler is Fixture {
         uint256 before = word();
         if (before.active()) {
             ++moves;
-            if (narrows(before, expiry, maxRounds)) ++reductions;
+            ++reductions;
         }
         grant(child, parent, expiry, maxRounds);
     }

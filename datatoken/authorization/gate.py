@@ -6,6 +6,7 @@ do not move the counter.
 """
 
 import re
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -374,7 +375,7 @@ def _question(tree: VerifiedTree) -> tuple[list[tuple[Hex32, Hex32]], list[Hex32
 
 
 class _as_refusals:  # noqa: N801 (reads as a statement: with _as_refusals())
-    """Turn the errors of chain and store into refusals: out of reach means refused."""
+    """Turn the errors of chain, store and own state into refusals: out of reach means refused."""
 
     def __enter__(self) -> None:
         return None
@@ -390,3 +391,6 @@ class _as_refusals:  # noqa: N801 (reads as a statement: with _as_refusals())
             raise Refused(Reason.STORE_UNREACHABLE, error.message) from error
         if isinstance(error, BadInputError):
             raise Refused(Reason.MALFORMED_MESSAGE, error.message) from error
+        if isinstance(error, sqlite3.Error):
+            why = f"The gate's own state can't be read or written: {error}."
+            raise Refused(Reason.STATE_UNAVAILABLE, why) from error

@@ -4,6 +4,7 @@ Counts survive restarts and span all jobs and runs. A write returns only once it
 a lease is counted before its message runs, a receipt is stored before its reply leaves.
 """
 
+import fcntl
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -45,19 +46,28 @@ class HistoryStore:
         self._lock = threading.RLock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            self._guard = path.with_name(path.name + ".lock").open("w")
+            fcntl.flock(self._guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LocalEnvironmentError(
+                f"The state file {path} is used by another gate.",
+                "Stop it, or give each gate a state folder of its own.",
+            ) from None
+        except OSError as error:
+            raise _unwritable(path, error) from None
+        try:
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(SCHEMA)
         except (OSError, sqlite3.Error) as error:
-            raise LocalEnvironmentError(
-                f"The state file {path} can't be written: {error}.",
-                "Give a folder that this account may write to.",
-            ) from None
+            self._guard.close()
+            raise _unwritable(path, error) from None
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, and let another gate have it."""
         self._db.close()
+        self._guard.close()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -165,4 +175,11 @@ def _see(db: sqlite3.Connection, chain_id: int, block: int) -> None:
         "INSERT INTO seen VALUES (?, ?, 0) ON CONFLICT DO UPDATE "
         "SET block = max(block, excluded.block)",
         (chain_id, block),
+    )
+
+
+def _unwritable(path: Path, error: Exception) -> LocalEnvironmentError:
+    return LocalEnvironmentError(
+        f"The state file {path} can't be written: {error}.",
+        "Give a folder that this account may write to.",
     )

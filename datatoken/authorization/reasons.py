@@ -18,6 +18,7 @@ class Reason(StrEnum):
     WRONG_CHAIN = "WRONG_CHAIN"
     STALE_VIEW = "STALE_VIEW"
     ROLLED_BACK_VIEW = "ROLLED_BACK_VIEW"
+    STATE_UNAVAILABLE = "STATE_UNAVAILABLE"
     # 1: job, task, guarantor, recorder, announcement
     JOB_UNKNOWN = "JOB_UNKNOWN"
     JOB_AMBIGUOUS = "JOB_AMBIGUOUS"
@@ -76,6 +77,7 @@ HINTS: dict[Reason, str] = {
     Reason.WRONG_CHAIN: "Compare the chain id of the node with deployment.json.",
     Reason.STALE_VIEW: "Check that the node is in sync and that this machine's clock is right.",
     Reason.ROLLED_BACK_VIEW: "Point the gate to a node that is in sync.",
+    Reason.STATE_UNAVAILABLE: "Free the disk that the gate's state is on, or its lock.",
     Reason.JOB_UNKNOWN: "Post the algorithm DT to the task market: datatoken job post.",
     Reason.JOB_AMBIGUOUS: "Name the job: fl-edge run --job.",
     Reason.JOB_NOT_OPEN: "Ask the guarantor to reopen it, or post a new job.",

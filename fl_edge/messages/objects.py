@@ -14,6 +14,7 @@ from typing import Any
 
 from flwr.proto.message_pb2 import ObjectTree
 
+from datatoken import strict_json
 from datatoken.errors import BadInputError
 
 DIVIDER = b"\x00"
@@ -177,7 +178,7 @@ def canonical_json(part: Part) -> Any:
     """
     body = bytes(part.body)
     try:
-        parsed = json.loads(body)
+        parsed = strict_json.loads(body)
         same = json.dumps(parsed).encode() == body
     except (ValueError, RecursionError):
         raise MalformedMessageError(f"The body of a {part.kind} is no JSON.") from None

@@ -17,6 +17,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, RecordDict
 from pydantic import Field, StringConstraints
 
+from datatoken import strict_json
 from datatoken.ddo.canonical import canonical_bytes, parse_document
 from datatoken.errors import BadInputError, LocalEnvironmentError
 from datatoken.types import Hex32, MessageKind, Model
@@ -149,7 +150,7 @@ def arrays_from_npz(content: bytes, digest: Hex32) -> ArrayRecord:
     """Read a model back and check its digest; raise `BadInputError`."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            names = json.loads(file["names"].tobytes())
+            names = strict_json.loads(file["names"].tobytes())
             arrays = ArrayRecord(
                 {name: Array(file[f"a{index}"]) for index, name in enumerate(names)}
             )

@@ -227,6 +227,20 @@ def test_store_that_swaps_the_bundle(gate, blocks):
     assert caught.value.reason is Reason.OPERATION_MISMATCH
 
 
+def test_own_state_out_of_reach_is_refused(gate):
+    """A full or broken disk: what can't be counted does not run."""
+    ask(gate)
+    gate.history.close()
+
+    assert refusal(gate) is Reason.STATE_UNAVAILABLE
+
+
+def test_two_gates_over_one_state_file(gate, tmp_path):
+    """Two processes that count in one file could both spend the last round."""
+    with pytest.raises(LocalEnvironmentError, match="used by another"):
+        HistoryStore(tmp_path / "history.db")
+
+
 def test_state_file_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
 

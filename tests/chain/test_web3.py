@@ -33,4 +33,3 @@ def test_unknown_contract_wrong_chain_and_nobody_there(chain: Chain):
     nobody = chain.deployment.model_copy(update={"rpc_urls": ("http://127.0.0.1:9",)})
     with pytest.raises(ChainUnreachableError):
         connect(nobody)
-

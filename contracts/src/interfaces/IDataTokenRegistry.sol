@@ -175,6 +175,6 @@ interface IDataTokenRegistry is ISharedErrors, IClosureErrors {
     /// @return the registry that says who is a participant
     function institutions() external view returns (IInstitutionRegistry);
 
-    /// @return a number that every revocation and every tightened grant increases
+    /// @return a number that every revocation and every replaced or tightened grant increases
     function counter() external view returns (uint256);
 }

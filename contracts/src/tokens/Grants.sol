@@ -45,11 +45,11 @@ abstract contract Grants is Records {
     ) external {
         _boundWrite(children.length);
         _checkTerms(parent, expiry);
-        bool tightened = false;
+        bool replaced = false;
         for (uint256 i = 0; i < children.length; ++i) {
-            if (_grant(children[i], parent, expiry, maxRounds)) tightened = true;
+            if (_grant(children[i], parent, expiry, maxRounds)) replaced = true;
         }
-        if (tightened) ++counter;
+        if (replaced) ++counter;
     }
 
     /// @inheritdoc IDataTokenRegistry
@@ -131,10 +131,10 @@ abstract contract Grants is Records {
         }
     }
 
-    /// @return tightened whether an active grant was narrowed in any respect
+    /// @return replaced whether an active grant was replaced: rounds count under the new epoch
     function _grant(bytes32 child, bytes32 parent, uint64 expiry, uint32 maxRounds)
         private
-        returns (bool tightened)
+        returns (bool replaced)
     {
         uint16 children = RecordHead.children(_ownHead(child));
         Slot storage slot = _grants[parent][child];
@@ -142,8 +142,7 @@ abstract contract Grants is Records {
         uint32 epoch = word.epoch();
         if (word.active()) {
             ++epoch;
-            tightened = GrantWord.tighter(expiry, word.expiry())
-                || GrantWord.tighter(maxRounds, word.maxRounds());
+            replaced = true;
         }
         slot.word = GrantWord.pack(expiry, maxRounds, epoch, children);
         emit Granted(child, parent, msg.sender, expiry, maxRounds, epoch);

@@ -11,7 +11,7 @@ from flwr.supercore.inflatable.inflatable_object import get_object_tree
 
 from fl_edge.messages import MalformedMessageError, offered_ids, parts_of, tree_of
 from fl_edge.messages.envelope import open_message
-from fl_edge.messages.objects import MAX_NODES, join
+from fl_edge.messages.objects import MAX_NODES, Part, canonical_json, join
 from tests.fl_edge.messages.makers import body, of_kind, records, replaced, with_body
 from tests.fl_edge.supernode.parts import objects_of, request
 
@@ -38,6 +38,14 @@ def test_content_that_does_not_hash_to_its_id() -> None:
     objects[victim] += b"x"
     with pytest.raises(MalformedMessageError, match="does not match its id"):
         opened(objects, message.object_id)
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":'])
+def test_deeply_nested_json_does_not_end_the_process(opening: bytes) -> None:
+    """Python's parser would overflow the stack (SIGSEGV), and no gate would be left."""
+    part = Part("RecordDict", (), memoryview(opening * 200_000))
+    with pytest.raises(MalformedMessageError, match="no JSON"):
+        canonical_json(part)
 
 
 def test_objects_that_the_message_does_not_name() -> None:
