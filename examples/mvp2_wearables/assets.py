@@ -19,7 +19,7 @@ PURPOSE = "train a model that warns of heart disease"
 ROUNDS_GRANTED = 60
 """Messages of each kind that a user answers, over all jobs and runs."""
 
-ROUND_TIMEOUT = 20
+ROUND_TIMEOUT = 180
 LEARNING: Mapping[str, Scalar] = {"learning-rate": 0.1, "local-epochs": 10}
 """What A's workflow fixes for EdgeComp."""
 
