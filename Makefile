@@ -48,14 +48,15 @@ setup: $(FULL) $(NODE_STAMP)
 $(UV):
 	@echo "Setting up uv $(UV_VERSION) in $(TOOLS)…"
 	@$(PYTHON) -m venv $(TOOLS)
-	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(TOOLS)/bin/python -m pip install --quiet --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 $(STAMP): $(UV) pyproject.toml uv.lock
-	@$(UV) sync --frozen --inexact --python $(PYTHON) $(EXTRAS)
+	@echo "Installing the Python packages…"
+	@$(UV) sync --quiet --frozen --inexact --python $(PYTHON) $(EXTRAS)
 	@touch $@
 
 $(FULL): $(STAMP)
-	@$(UV) sync --frozen --python $(PYTHON) $(ALL)
+	@$(UV) sync --quiet --frozen --python $(PYTHON) $(ALL)
 	@touch $@
 
 $(NODE_STAMP): $(UV) contracts/package.json contracts/package-lock.json

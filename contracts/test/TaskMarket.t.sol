@@ -29,7 +29,7 @@ contract TaskMarketTest is Fixture {
 
     // ---- tasks
 
-    /// @dev Acceptance: 61, 75, 92
+    /// @dev Acceptance: 75, 92
     function test_a_participant_creates_tasks() external {
         vm.expectEmit(true, true, true, true);
         emit ITaskMarket.TaskCreated(1, user, "why");

@@ -43,7 +43,7 @@ def world() -> World:
 
 
 def test_honest_message_gets_a_lease_for_itself(world):
-    """Acceptance: 43, 64, 79, 81."""
+    """Acceptance: 43, 79, 81."""
     lease = authorize(world.view(), ask(world))
 
     assert lease.operation == EDGE_ID
@@ -97,12 +97,12 @@ def test_view_of_another_chain(world):
     ],
 )
 def test_unposted_or_stopped_job(world, status, reason):
-    """Acceptance: 44, 46, 64."""
+    """Acceptance: 44, 46."""
     assert refused(with_job(world.view(), status=status), ask(world)) is reason
 
 
 def test_closed_task(world):
-    """Acceptance: 64."""
+    """A closed task stops its jobs at the gates, too."""
     assert refused(with_job(world.view(), task_open=False), ask(world)) is Reason.TASK_NOT_OPEN
 
 
@@ -376,7 +376,7 @@ def test_expired_terms():
 
 @pytest.mark.parametrize("signer", ["maker", "u0"])
 def test_request_signed_by_somebody_else(world, signer):
-    """Acceptance: 64, 112."""
+    """Acceptance: 112."""
     assert refused(world.view(world.request(signer)), ask(world)) is Reason.REQUEST_SIGNATURE
 
 

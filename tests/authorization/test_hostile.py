@@ -123,7 +123,7 @@ def test_same_bytes_twice_with_one_reply_policy_are_allowed() -> None:
 
 
 def test_mpc_needs_all_without_anybody_saying_so() -> None:
-    """The operation's kind on the chain says it; min_participants is 1. Acceptance: 60."""
+    """The operation's kind on the chain says it; min_participants is 1."""
     world = World(composite_terms=Terms(min_participants=1))
     mpc = EDGECOMP.model_copy(update={"kind": "mpc"})
     view = knowing(world.view(), edgecomp_id=mpc)

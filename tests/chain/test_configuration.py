@@ -20,7 +20,7 @@ block_time = 3
 
 
 def test_built_in_profiles() -> None:
-    """Acceptance: 97."""
+    """PlatON rules on the stand-in; a real node is not part of the tests."""
     assert {name: profile.chain_id for name, profile in BUILT_IN.items()} == {
         "anvil": 31337,
         "platon": 210425,

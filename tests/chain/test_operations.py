@@ -10,7 +10,7 @@ from tests.support.chain import Chain, fresh
 
 
 def test_digest_on_chain_and_bundle_in_the_store(chain: Chain, store: VerifyingStore) -> None:
-    """Acceptance: 17, 52, 67."""
+    """Acceptance: 17, 67."""
     bundle = b"def main(): ..."
     intent = chain.contracts.operations.register(
         store.put(bundle), store.put(b"{}"), OperationKind.CLIENT, "EdgeComp", "app:main"

@@ -17,7 +17,7 @@ def platon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
 
 
 def test_contracts_deploy_and_times_are_seconds_everywhere(platon: Chain) -> None:
-    """Acceptance: 97."""
+    """PlatON rules on the stand-in; a real node is not part of the tests."""
     job, algorithm, data = platon.simple_job()
 
     state = platon.reader().snapshot(job, [(data, algorithm)])

@@ -29,7 +29,7 @@ def ddo(metadata) -> Ddo:
 
 
 def test_honest_composite_agrees_with_every_child():
-    """Acceptance: 42, 59, 73, 74."""
+    """Acceptance: 42, 73, 74."""
     world = World()
     maker, fintech = world.ddos["maker"], world.ddos["fintech"]
 

@@ -89,7 +89,7 @@ def test_a_user_traces_the_use_of_the_own_dt_and_holds_proofs(told: dict[str, An
 def test_a_changed_app_is_refused_by_the_superlink_and_by_the_owners_themselves(
     told: dict[str, Any],
 ) -> None:
-    """Acceptance: 65, 102, 103."""
+    """Acceptance: 102, 103."""
     assert codes(told, "one line changed") == {
         ("A's SuperLink", "OPERATION_MISMATCH"),
         ("2 owners' own gates", "OPERATION_MISMATCH"),

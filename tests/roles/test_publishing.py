@@ -250,7 +250,7 @@ def test_squatted_id_is_impossible(world: World) -> None:
 
 
 def test_an_algorithm_is_composed_in_one_call(world: World) -> None:
-    """Acceptance: 5, 14, 31, 32, 33, 34"""
+    """Acceptance: 94, 5, 14, 31, 32, 33, 34"""
     # Prepare
     share, train = world.operation(), world.operation(parameters={"epochs": {"type": "int"}})
     data = world.role(DataProvider, world.chain.a).publish(leaf(share)).dt

@@ -178,7 +178,7 @@ def test_an_app_with_every_check_removed_and_one_byte_changed(nodes: list[Node])
 
 
 def test_an_unposted_job(nodes: list[Node]) -> None:
-    """Acceptance: 44, 60, 79."""
+    """Acceptance: 44, 79."""
     nodes[0].named(**{"datatoken-job": "0x" + "ab" * 32})
     assert nodes[0].ask(message(next(_runs))) == "JOB_UNKNOWN"
 
