@@ -54,7 +54,9 @@ def run_demo(options: Options, console: Console) -> Outcome:
     with _world(options, people, show) as world, Processes(options.folder / "logs") as processes:
         outcome = _play(options, people, show, Stack(world, processes, free_port()))
     outcome = replace(outcome, seconds=show.seconds, seconds_by_part=dict(show.parts))
-    console.print(f"\nDone in {show.seconds:.0f} s. Logs and state: {options.folder}")
+    console.print(
+        f"\nDone in {show.seconds:.0f} s. Logs and state: {options.folder}", highlight=False
+    )
     return outcome
 
 

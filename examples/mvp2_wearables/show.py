@@ -36,7 +36,7 @@ class Show:
     @contextmanager
     def part(self, title: str) -> Iterator[None]:
         """Print a heading and take the time of what follows."""
-        self.console.print(f"\n[bold]{title}[/bold]")
+        self.console.print(f"\n[bold]{title}[/bold]", highlight=False)
         started = self.seconds
         try:
             yield
