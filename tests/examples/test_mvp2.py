@@ -134,6 +134,8 @@ def test_an_interrupted_demo_leaves_no_process_behind(tmp_path: Path) -> None:
         stderr=subprocess.STDOUT,
         text=True,
         cwd=ROOT,
+        # Where the tests run in the background, SIGINT is ignored and would be inherited so.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert demo.stdout is not None
     try:
