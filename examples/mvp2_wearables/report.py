@@ -68,7 +68,9 @@ class Outcome:
             {
                 "auc_by_round": [round(r.auc, 4) for r in self.rounds],
                 "auc_users_by_round": [round(r.auc_users, 4) for r in self.rounds],
-                "gas_by_round": [list(r.gas) for r in self.rounds],
+                # Training and evaluation are logged by one transaction each.
+                "gas_by_round": [r.gas[0] if r.gas else None for r in self.rounds],
+                "gas_evaluate_by_round": [r.gas[1] if r.gas[1:] else None for r in self.rounds],
                 "refusals": [asdict(refusal) for refusal in self.refusals],
                 "rounds": len(self.rounds),
                 "participants": list(self.participants),
