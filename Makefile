@@ -2,7 +2,8 @@
 #
 #   make demo [ARGS="--users 6 --tensorflow --json"]   the main job, end to end
 #   make test                                          all tests but long fuzzing and notebooks
-#   make test-all                                      those too
+#   make test-slow                                     those
+#   make test-all                                      both
 #   make lint | make contracts | make wheel | make clean
 
 PYTHON ?= python3
@@ -18,17 +19,19 @@ FULL := .venv/.synced-all
 NODE_STAMP := contracts/node_modules/.synced
 export UV_PYTHON_PREFERENCE ?= only-system
 
-.PHONY: demo test test-all lint contracts wheel clean setup
+.PHONY: demo test test-slow test-all lint contracts wheel clean setup
 
 demo: $(if $(findstring tensorflow,$(ARGS)),$(FULL),$(STAMP)) $(NODE_STAMP)
 	@$(RUN) python -m examples.mvp2_wearables $(ARGS)
 
 test: setup lint contracts
-	@$(RUN) pytest -m "not slow" $(ARGS)
+	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(RUN) pytest -m "not slow" $(ARGS)
 
-test-all: setup lint contracts
-	@$(RUN) pytest $(ARGS)
+test-slow: setup
 	@cd contracts && ../$(NPM) run coverage
+	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(RUN) pytest -m slow $(ARGS)
+
+test-all: test test-slow
 
 lint: setup
 	@$(RUN) ruff format --check .
