@@ -229,24 +229,33 @@ class Gatekeeper:
             )
             facts, fresh = self._fresh(job)
             try:
-                lease = self._decide(facts, ask, request)
+                lease = self._decide(facts, ask, request, count=count)
             except Refused:
                 if fresh:
                     raise
                 # Added permissions do not move the counter: look once more before refusing.
                 facts = self._snapshot(job, facts)
-                lease = self._decide(facts, ask, request)
+                lease = self._decide(facts, ask, request, count=count)
             if count:
                 self.commit(lease)
             return lease
 
-    def _decide(self, facts: _JobFacts, ask: Ask, request: Hex32 | None) -> Lease:
+    def _decide(self, facts: _JobFacts, ask: Ask, request: Hex32 | None, *, count: bool) -> Lease:
         """Decide at one view; a later one must not be older, even after a refusal."""
         view = self._view(facts, ask, request)
         check_fresh(view, ask)  # a block of another chain or time is not remembered
+        try:
+            lease = authorize(view, ask)
+        except Refused:
+            self._see(view)
+            raise
+        if not count:
+            self._see(view)  # else `commit` does, in its own transaction
+        return lease
+
+    def _see(self, view: View) -> None:
         if view.state.block_number > view.history.last_block:
             self.history.see(view.network.chain_id, view.state.block_number)
-        return authorize(view, ask)
 
     def _view(self, facts: _JobFacts, ask: Ask, named: Hex32 | None) -> View:
         state = facts.state
