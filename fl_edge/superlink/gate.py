@@ -23,6 +23,7 @@ from fl_edge.fab.keys import JOB_KEY, REQUEST_KEY, RESUME_KEY
 from fl_edge.superlink.runs import Admission, RunBook
 
 NOT_THIS_JOB = (Reason.OPERATION_MISMATCH, Reason.NOT_IN_JOB)
+UNREADABLE = (Reason.STORE_UNREACHABLE, Reason.DOCUMENT_MISSING, Reason.DOCUMENT_MISMATCH)
 NEW_RUN = "(not started)"
 MAX_ROUNDS_KEPT = 256
 
@@ -220,7 +221,9 @@ class SuperLinkGate:
         if found:
             names = ", ".join(admission.job for admission, _ in found)
             raise Refused(Reason.JOB_AMBIGUOUS, f"Several open jobs run this app: {names}.")
-        other = [r for r in refusals if r.reason not in NOT_THIS_JOB]
+        # Strangers' jobs whose documents are nowhere must not hide the reason for this app.
+        readable = [r for r in refusals if r.reason not in UNREADABLE]
+        other = [r for r in readable or refusals if r.reason not in NOT_THIS_JOB]
         if other:
             raise other[0]
         raise Refused(

@@ -114,8 +114,9 @@ def test_request_that_was_signed_and_announced_before_is_taken_up(world: World, 
     assert world.site("x").reader.announcement(world.job, world.composite) == digest
 
 
-def test_superlink_that_does_not_answer(world: World, capsys) -> None:
+def test_superlink_that_does_not_answer(world: World, capsys, monkeypatch) -> None:
     """Nothing is signed or announced then."""
+    monkeypatch.setattr("fl_edge.cli.run.REACH_SECONDS", 1.0)
     key = str(world.keystore("a", world.chain.a.signer))
     before = world.site("x").reader.announcement(world.job, world.composite)
 
