@@ -6,7 +6,6 @@ do not move the counter.
 """
 
 import re
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from typing import Protocol
 
 from datatoken.authorization.decision import Ask, Lease, View, authorize
 from datatoken.authorization.history import HistoryStore
+from datatoken.authorization.outages import as_refusals
 from datatoken.authorization.reasons import Reason, Refused
 from datatoken.authorization.request import MAX_REQUEST_BYTES, SignedRequest, parse_request
 from datatoken.authorization.standing import check_fresh
@@ -25,9 +25,6 @@ from datatoken.ddo.operation import MAX_OPERATION_BYTES, OperationDocument, pars
 from datatoken.ddo.proof import parse_ddo
 from datatoken.errors import (
     BadInputError,
-    ChainUnreachableError,
-    StoreError,
-    WrongChainError,
 )
 from datatoken.types import ZERO32, Hex32, JobStatus, MessageKind, Scalar, sha256_hex
 
@@ -130,7 +127,7 @@ class Gatekeeper:
             When the chain or store is out of reach, the job unknown, a document wrong, or
             the asset has no position in the job.
         """
-        with self._lock, _as_refusals():
+        with self._lock, as_refusals():
             facts = self._facts(job)
             found = [
                 Work(
@@ -156,7 +153,7 @@ class Gatekeeper:
         Refused
             STORE_UNREACHABLE, or OPERATION_MISMATCH when they do not hash to the record.
         """
-        with _as_refusals():
+        with as_refusals():
             limit = min(document.size, MAX_BUNDLE_BYTES)
             content = self._store.get(document.bundle, limit)
         if sha256_hex(content) != document.bundle:
@@ -165,12 +162,12 @@ class Gatekeeper:
 
     def tree(self, job: Hex32) -> VerifiedTree:
         """Return the verified DDOs of `job`'s algorithm."""
-        with self._lock, _as_refusals():
+        with self._lock, as_refusals():
             return self._facts(job).tree
 
     def documents(self, job: Hex32) -> Mapping[Hex32, OperationDocument]:
         """Return the documents of the operations that `job`'s workflows name, by id."""
-        with self._lock, _as_refusals():
+        with self._lock, as_refusals():
             return self._facts(job).operations
 
     def commit(self, lease: Lease) -> None:
@@ -213,7 +210,7 @@ class Gatekeeper:
         ------
         Refused
         """
-        with self._lock, _as_refusals():
+        with self._lock, as_refusals():
             ask = Ask(
                 job=job,
                 asset=self.asset,
@@ -381,25 +378,3 @@ def _question(tree: VerifiedTree) -> tuple[list[tuple[Hex32, Hex32]], list[Hex32
     """Return the (DT, parent) pairs and operations that a snapshot of a tree reads."""
     edges = [(child, parent) for parent, child in tree.edges()]
     return [(tree.algorithm, ZERO32), *edges], tree.operations()
-
-
-class _as_refusals:  # noqa: N801 (reads as a statement: with _as_refusals())
-    """Turn the errors of chain, store and own state into refusals: out of reach means refused."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Refused) or error is None:
-            return
-        if isinstance(error, WrongChainError):
-            raise Refused(Reason.WRONG_CHAIN, error.message) from error
-        if isinstance(error, ChainUnreachableError):
-            raise Refused(Reason.CHAIN_UNREACHABLE, error.message) from error
-        if isinstance(error, StoreError):
-            raise Refused(Reason.STORE_UNREACHABLE, error.message) from error
-        if isinstance(error, BadInputError):
-            raise Refused(Reason.MALFORMED_MESSAGE, error.message) from error
-        if isinstance(error, sqlite3.Error):
-            why = f"The gate's own state can't be read or written: {error}."
-            raise Refused(Reason.STATE_UNAVAILABLE, why) from error
