@@ -18,7 +18,7 @@ from datatoken.errors import LocalEnvironmentError
 from datatoken.types import Hex32, MessageKind
 
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS seen (chain INTEGER PRIMARY KEY, block INTEGER, time INTEGER);
+CREATE TABLE IF NOT EXISTS seen (chain INTEGER PRIMARY KEY, block INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS counts (parent TEXT, child TEXT, epoch INTEGER, kind TEXT,
     count INTEGER NOT NULL, PRIMARY KEY (parent, child, epoch, kind));
 CREATE TABLE IF NOT EXISTS pins (nonce TEXT PRIMARY KEY, run TEXT NOT NULL);
@@ -84,9 +84,9 @@ class HistoryStore:
     def view(self, job: Hex32, request: SignedRequest | None, chain_id: int) -> History:
         """Return the history that a decision about `job` may look at."""
         with self._lock:
-            block, time = self._db.execute(
-                "SELECT block, time FROM seen WHERE chain = ?", (chain_id,)
-            ).fetchone() or (0, 0)
+            (block,) = self._db.execute(
+                "SELECT block FROM seen WHERE chain = ?", (chain_id,)
+            ).fetchone() or (0,)
             counts: dict[EdgeKey, int] = {
                 (parent, child, epoch, MessageKind(kind)): count
                 for parent, child, epoch, kind, count in self._db.execute(
@@ -98,7 +98,6 @@ class HistoryStore:
             ).fetchall()
             return History(
                 last_block=block,
-                last_time=time,
                 counts=counts,
                 pinned_run=self.pinned(request) if request is not None else None,
                 receipts=frozenset(digest for digest, _ in rows),
@@ -172,7 +171,7 @@ class HistoryStore:
 
 def _see(db: sqlite3.Connection, chain_id: int, block: int) -> None:
     db.execute(
-        "INSERT INTO seen VALUES (?, ?, 0) ON CONFLICT DO UPDATE "
+        "INSERT INTO seen VALUES (?, ?) ON CONFLICT DO UPDATE "
         "SET block = max(block, excluded.block)",
         (chain_id, block),
     )

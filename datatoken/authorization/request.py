@@ -7,11 +7,10 @@ a nonce and a deadline. Its digest is what the composite's owner announces on ch
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from eth_account import Account
-from eth_account.messages import encode_typed_data
 from pydantic import Field, StringConstraints
 
 from datatoken.ddo.canonical import canonical_bytes, parse_document
+from datatoken.signatures import DOMAIN_FIELDS, recover_typed
 from datatoken.types import Address, Hex32, Model, Scalar, Seconds, sha256_hex
 
 MAX_REQUEST_BYTES = 4096
@@ -58,12 +57,7 @@ class ComputeRequest(Model):
         """Return the EIP-712 message, for `eth_account.messages.encode_typed_data`."""
         return {
             "types": {
-                "EIP712Domain": [
-                    {"name": "name", "type": "string"},
-                    {"name": "version", "type": "string"},
-                    {"name": "chainId", "type": "uint256"},
-                    {"name": "verifyingContract", "type": "address"},
-                ],
+                "EIP712Domain": DOMAIN_FIELDS,
                 **REQUEST_TYPES,
             },
             "primaryType": "ComputeRequest",
@@ -105,11 +99,7 @@ class SignedRequest(Model):
 
     def signer(self) -> Address | None:
         """Return the account that signed, or None when the signature is none at all."""
-        try:
-            message = encode_typed_data(full_message=self.request.typed_data())
-            return str(Account.recover_message(message, signature=self.signature)).lower()
-        except Exception:  # eth-keys raises several unrelated types on malformed signatures
-            return None
+        return recover_typed(self.request.typed_data(), self.signature)
 
 
 def parse_request(content: bytes) -> SignedRequest:

@@ -166,7 +166,6 @@ class History:
     """
 
     last_block: int = 0
-    last_time: int = 0
     counts: Mapping[EdgeKey, int] = field(default_factory=dict)
     pinned_run: str | None = None
     receipts: frozenset[Hex32] = frozenset()

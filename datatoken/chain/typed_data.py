@@ -3,22 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from eth_account import Account
-from eth_account.messages import encode_typed_data
-
 from datatoken.authorization.view import Network
 from datatoken.chain.contracts import children_hash
+from datatoken.signatures import DOMAIN_FIELDS
 from datatoken.types import Address, AssetKind, Hex32
 
 TypedData = Mapping[str, Any]
 """A whole EIP-712 message: {types, primaryType, domain, message}."""
 
-_DOMAIN = [
-    {"name": "name", "type": "string"},
-    {"name": "version", "type": "string"},
-    {"name": "chainId", "type": "uint256"},
-    {"name": "verifyingContract", "type": "address"},
-]
 _MINT = (
     "address owner,uint8 kind,bytes32 proof,bytes32 ddo,"
     "bytes32 childrenHash,uint16 children,uint32 salt,uint64 deadline"
@@ -31,7 +23,7 @@ def _typed(network: Network, primary: str, fields: str, *values: object) -> Type
     pairs = [field.split(" ") for field in fields.split(",")]
     return {
         "types": {
-            "EIP712Domain": _DOMAIN,
+            "EIP712Domain": DOMAIN_FIELDS,
             primary: [{"name": name, "type": kind} for kind, name in pairs],
         },
         "primaryType": primary,
@@ -78,12 +70,3 @@ def grant(
 def revoke(network: Network, child: Hex32, parent: Hex32, epoch: int, deadline: int) -> TypedData:
     """Return what the child's owner signs to revoke; `epoch` is the slot's."""
     return _typed(network, "Revoke", _REVOKE, child, parent, epoch, deadline)
-
-
-def recover(typed_data: TypedData, signature: str) -> Address | None:
-    """Return the account that signed, or None when the signature is none at all."""
-    try:
-        message = encode_typed_data(full_message=dict(typed_data))
-        return str(Account.recover_message(message, signature=signature)).lower()
-    except Exception:  # eth-keys raises several unrelated types on malformed signatures
-        return None

@@ -12,6 +12,7 @@ from datatoken.ddo.canonical import parse_json, validate
 from datatoken.ddo.models import MAX_DDO_BYTES, Ddo
 from datatoken.ddo.proof import ddo_bytes
 from datatoken.errors import BadInputError
+from datatoken.signatures import recover_typed
 from datatoken.types import Address, Hex32, Model, Seconds, sha256_hex
 
 MAX_SIGNED_BYTES = 2 * MAX_DDO_BYTES
@@ -110,7 +111,7 @@ def parse_signed(content: bytes) -> Signed:
 
 def check_signature(signed: Signed, network: Network) -> None:
     """Raise `BadInputError` unless the owner signed exactly this."""
-    if typed_data.recover(signed.typed_data(network), signed.signature) != signed.owner:
+    if recover_typed(signed.typed_data(network), signed.signature) != signed.owner:
         raise BadInputError(
             f"The {signed.type} is not signed by {signed.owner} for this chain and registry.",
             "Ask the owner to sign it again.",

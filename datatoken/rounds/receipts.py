@@ -7,11 +7,12 @@ the engine's own traffic. The node key is delegated by the DT's owner (EIP-712).
 from typing import Annotated, Any
 
 from eth_account import Account
-from eth_account.messages import encode_defunct, encode_typed_data
+from eth_account.messages import encode_defunct
 from pydantic import Field, StringConstraints
 
 from datatoken.authorization.request import Signature
 from datatoken.ddo.canonical import canonical_bytes
+from datatoken.signatures import DOMAIN_FIELDS, recover_digest, recover_typed
 from datatoken.types import Address, Hex32, MessageKind, Model, Seconds, sha256_hex
 
 Head = Annotated[str, StringConstraints(pattern=r"^0x[0-9a-f]{56}$")]
@@ -71,12 +72,7 @@ class Delegation(Model):
         """Return the EIP-712 message that the owner signs."""
         return {
             "types": {
-                "EIP712Domain": [
-                    {"name": "name", "type": "string"},
-                    {"name": "version", "type": "string"},
-                    {"name": "chainId", "type": "uint256"},
-                    {"name": "verifyingContract", "type": "address"},
-                ],
+                "EIP712Domain": DOMAIN_FIELDS,
                 "Delegation": [
                     {"name": "dt", "type": "bytes32"},
                     {"name": "node", "type": "address"},
@@ -137,21 +133,3 @@ def sign_digest(key: bytes, digest: Hex32) -> str:
     """Sign a 32-byte digest with a private key (EIP-191 personal message)."""
     signed = Account.sign_message(encode_defunct(bytes.fromhex(digest[2:])), key)
     return "0x" + bytes(signed.signature).hex()
-
-
-def recover_digest(digest: Hex32, signature: str) -> Address | None:
-    """Return the account that signed `digest` (EIP-191), or None."""
-    try:
-        message = encode_defunct(bytes.fromhex(digest[2:]))
-        return str(Account.recover_message(message, signature=signature)).lower()
-    except Exception:  # eth-keys raises several unrelated types on malformed signatures
-        return None
-
-
-def recover_typed(data: dict[str, Any], signature: str) -> Address | None:
-    """Return the account that signed an EIP-712 message, or None."""
-    try:
-        message = encode_typed_data(full_message=data)
-        return str(Account.recover_message(message, signature=signature)).lower()
-    except Exception:  # as above
-        return None

@@ -21,8 +21,8 @@ from typing import Protocol
 from pydantic import TypeAdapter, ValidationError
 
 from datatoken.authorization.request import Signature
-from datatoken.rounds.receipts import recover_digest
 from datatoken.service.problems import ServiceCode, ServiceError
+from datatoken.signatures import recover_digest
 from datatoken.types import Address, Hex32, sha256_hex
 
 DOMAIN = "datatoken/http/1"

@@ -12,6 +12,7 @@ from datatoken.chain import signer as signer_module
 from datatoken.chain import typed_data
 from datatoken.chain.signer import PUBLIC_ACCOUNTS, Signer
 from datatoken.errors import ExitCode, KeystoreError, LocalEnvironmentError
+from datatoken.signatures import recover_typed
 from tests.support.chain import Chain, fresh
 
 LIGHT = 2**10
@@ -123,7 +124,7 @@ def test_signatures_are_what_everybody_can_check(chain: Chain) -> None:
     split = signer.sign_typed_data(typed["domain"], types, typed["message"])
 
     assert split == signer.sign_full(typed)
-    assert typed_data.recover(typed, split) == signer.address
+    assert recover_typed(typed, split) == signer.address
     message = encode_defunct(b"hello")
     signature = signer.sign_message(b"hello")
     assert Account.recover_message(message, signature=signature).lower() == signer.address

@@ -6,10 +6,9 @@ from datatoken.authorization.view import Network
 from datatoken.chain.signer import Signer
 from datatoken.rounds.receipts import (
     Acknowledgement,
-    recover_digest,
-    recover_typed,
     sign_digest,
 )
+from datatoken.signatures import recover_digest, recover_typed
 from tests.support.chain import fresh
 from tests.support.receipts import Node
 

@@ -24,7 +24,7 @@ def test_contract_with_flwr(flwr: str, tmp_path: Path) -> None:
     """Seams, gate, strategies, and real processes of that version. Acceptance: 36, 103, 104"""
     uv = shutil.which("uv")
     if uv is None:
-        pytest.skip("uv is not installed")
+        pytest.fail("There is no uv; run the tests by `make test-slow`.")
     python = tmp_path / "venv" / "bin" / "python"
     environment = {**os.environ, "FLWR_TELEMETRY_ENABLED": "0", "PYTHONPATH": str(ROOT)}
     needs = [f"{ROOT}[flower,service]", f"flwr=={flwr}", *(f"{n}=={version(n)}" for n in TOOLS)]

@@ -155,7 +155,7 @@ def test_contract_with_flwr(version: str, tmp_path: Path) -> None:
     """
     uv = shutil.which("uv")
     if uv is None:
-        pytest.skip("uv is not installed")
+        pytest.fail("There is no uv; run the tests by `make test-slow`.")
     python = tmp_path / "venv" / "bin" / "python"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "FLWR_TELEMETRY_ENABLED": "0"}
     for command in (
