@@ -7,7 +7,7 @@ from datatoken.authorization.tree import Assignment
 from datatoken.ddo.operation import OPERATION_KINDS, OperationDocument
 from datatoken.ddo.terms import same, violations
 from datatoken.errors import BadInputError
-from datatoken.types import Hex32, Scalar
+from datatoken.types import Hex32, OperationKind, Scalar
 
 
 def candidates_of(view: View, ask: Ask) -> list[Assignment]:
@@ -105,6 +105,8 @@ def check_parameters(view: View, ask: Ask, assignment: Assignment) -> None:
     serves = assignment.operation == assignment.server_operation
     if serves:
         operations |= dict.fromkeys(view.tree.partners(assignment))
+    if view.state.operations[assignment.operation].kind == OperationKind.MPC:
+        operations |= dict.fromkeys(_parties_operations(view))
     documents = [view.operations[op] for op in operations if op and op in view.operations]
     # Server and clients share a run configuration; a message's records are the receiver's alone.
     receivers = documents if serves else [view.operations[assignment.operation]]
@@ -139,6 +141,16 @@ def check_parameters(view: View, ask: Ask, assignment: Assignment) -> None:
             )
     if found:
         raise Refused(Reason.PARAMETERS_OUTSIDE_TERMS, "; ".join(dict.fromkeys(found)) + ".")
+
+
+def _parties_operations(view: View) -> list[Hex32]:
+    """Return the MPC operations of the whole tree: all parties share one run configuration."""
+    return [
+        operation
+        for operation in view.tree.operations()
+        if (record := view.state.operations.get(operation)) is not None
+        and record.kind == OperationKind.MPC
+    ]
 
 
 def _unlike(name: str, value: Scalar, ask: Ask) -> list[str]:

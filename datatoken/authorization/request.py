@@ -4,7 +4,7 @@ It is bound to chain, market, job, the exact artefact, the parameters and an aud
 a nonce and a deadline. Its digest is what the composite's owner announces on chain.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
@@ -35,7 +35,7 @@ class ComputeRequest(Model):
     Attributes
     ----------
     operation : Hex32
-        sha256 of the exact artefact that will run: the FAB, or an MPC bundle.
+        sha256 of the exact artefact that will run: the FAB, or `mpc_artefact` of the bundles.
     parameters : Hex32
         `parameters_digest` of the effective run configuration.
     audience : Hex32
@@ -110,3 +110,15 @@ def parse_request(content: bytes) -> SignedRequest:
 def parameters_digest(parameters: Mapping[str, Scalar]) -> Hex32:
     """Return sha256(JCS(parameters)) of the effective run configuration."""
     return sha256_hex(canonical_bytes(dict(parameters)))
+
+
+def mpc_artefact(bundles: Iterable[Hex32]) -> Hex32:
+    """Return what a compute request names as `operation` for an MPC job.
+
+    Parameters
+    ----------
+    bundles : iterable of Hex32
+        Bundle digests of all MPC operations that the job's workflows name, in any order: which
+        party runs which of them is fixed by the algorithm DT.
+    """
+    return sha256_hex(canonical_bytes({"mpc": sorted(set(bundles))}))

@@ -71,7 +71,9 @@ class OperationDocument(Model):
     ----------
     kind : {"client", "server", "app", "mpc"}
     entry_points : dict of str to str
-        For Flower ``clientapp`` or ``serverapp`` (an app: both) → ``module:attribute``.
+        For Flower ``clientapp`` or ``serverapp`` (an app: both) → ``module:attribute``; for MPC
+        one engine role (``spu.share``, ``spu.compute``, ``spu.intersect``, ``rosetta``,
+        ``local``) → ``module:attribute`` or script.
     bundle : Hex32
         sha256 of the exact bundle bytes; `cid` is the same as a CID, `size` in bytes.
     parameters : dict

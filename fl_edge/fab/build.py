@@ -11,9 +11,9 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
+from datatoken.archive import read_archive, write_archive
 from datatoken.errors import BadInputError
 from datatoken.types import Scalar, sha256_hex
-from fl_edge.fab.archive import read_archive, write_archive
 from fl_edge.fab.bundle import RESERVED_PREFIX, Bundle, read_bundle
 
 MAX_FAB_BYTES = 10 * 1024 * 1024

@@ -16,12 +16,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from datatoken.archive import read_archive, write_archive
 from datatoken.ddo.canonical import parse_json, validate
 from datatoken.ddo.operation import ReplyPolicy, Reveal
 from datatoken.ddo.terms import ParameterName, ParameterSpec
 from datatoken.errors import BadInputError
 from datatoken.types import MessageKind, Model, Scalar
-from fl_edge.fab.archive import read_archive, write_archive
 
 MANIFEST = "manifest.json"
 SOURCE = "operation.json"

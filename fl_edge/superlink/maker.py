@@ -16,6 +16,7 @@ from datatoken.ddo.models import RecorderRef
 from datatoken.errors import BadInputError
 from datatoken.rounds.receipts import Delegation
 from datatoken.service.client import LogFollower, RecorderClient
+from datatoken.service.delegations import check_delegation, read_delegation
 from datatoken.store import open_store
 from datatoken.types import Address, Hex32
 from fl_edge.superlink.claims import Aggregates, ClaimCourier
@@ -25,7 +26,6 @@ from fl_edge.superlink.runs import RunBook
 from fl_edge.superlink.settings import Settings
 from fl_edge.superlink.watch import RoundWatch
 from fl_edge.supernode.jobs import OpenJobs
-from fl_edge.supernode.settings import check_delegation, read_delegation
 
 RPC_SECONDS = 10.0
 SPOOL = "spool"

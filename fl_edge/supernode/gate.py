@@ -52,7 +52,7 @@ PULL_SECONDS = 600.0
 
 
 class Book(Protocol):
-    """Where receipts are written (`fl_edge.supernode.receipts.ReceiptBook`)."""
+    """Where receipts are written (`datatoken.service.receipts.ReceiptBook`)."""
 
     def write(self, lease: Lease, input_digest: Hex32, reply_digest: Hex32) -> SignedReceipt:
         """Sign and store one receipt."""

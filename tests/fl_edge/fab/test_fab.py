@@ -216,7 +216,7 @@ def test_flwr_builds_the_same_bytes_of_the_unpacked_files() -> None:
 
 def test_file_smuggled_into_a_fab_beside_its_content_list() -> None:
     files = dict(read_fab(build_fab(bundle(), bundle("server"))))
-    from fl_edge.fab.archive import write_archive
+    from datatoken.archive import write_archive
     from fl_edge.fab.build import _content_list
 
     listed = _content_list(files)

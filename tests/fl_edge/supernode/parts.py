@@ -18,11 +18,11 @@ from datatoken.authorization.reasons import Reason, Refused
 from datatoken.chain.signer import Signer
 from datatoken.ddo.operation import ReplyPolicy
 from datatoken.rounds.receipts import Delegation
+from datatoken.service.receipts import ReceiptBook
 from datatoken.types import Hex32, MessageKind, sha256_hex
 from fl_edge.fab import write_fab
 from fl_edge.messages.envelope import bare
 from fl_edge.supernode.authority import Accepted, Records
-from fl_edge.supernode.receipts import ReceiptBook
 from fl_edge.supernode.runs import Hints, RunFacts
 from fl_edge.supernode.seam import Link, Received
 

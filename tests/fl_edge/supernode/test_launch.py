@@ -11,6 +11,7 @@ import pytest
 from datatoken.chain.signer import Signer
 from datatoken.errors import BadInputError, ExitCode, LocalEnvironmentError
 from datatoken.rounds.receipts import Delegation
+from datatoken.service.delegations import check_delegation, read_delegation
 from fl_edge.supernode.environment import (
     app_environment,
     check_port,
@@ -19,7 +20,7 @@ from fl_edge.supernode.environment import (
     lock_state,
 )
 from fl_edge.supernode.launch import check_arguments
-from fl_edge.supernode.settings import Settings, check_delegation, read_delegation
+from fl_edge.supernode.settings import Settings
 from tests.fl_edge.harness import BIN, QUIET
 from tests.support.chain import Account, Chain
 

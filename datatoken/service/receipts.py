@@ -61,6 +61,12 @@ class ReceiptBook:
 
     def write(self, lease: Lease, input_digest: Hex32, reply_digest: Hex32) -> SignedReceipt:
         """Sign and store the receipt of one answered message; on return it is on disk."""
+        signed = self.sign(lease, input_digest, reply_digest)
+        self.store(signed)
+        return signed
+
+    def sign(self, lease: Lease, input_digest: Hex32, reply_digest: Hex32) -> SignedReceipt:
+        """Sign the receipt of a round that is not over before all parties have signed (MPC)."""
         receipt = Receipt(
             job=lease.job,
             request=lease.request,
@@ -72,13 +78,16 @@ class ReceiptBook:
             input=input_digest,
             output=self.salted(lease, input_digest, reply_digest),
         )
-        signed = SignedReceipt(
+        return SignedReceipt(
             receipt=receipt,
             signature=self._signer.sign_message(bytes.fromhex(receipt.digest()[2:])),
             delegation=self._delegation,
         )
-        self._history.add_receipt(receipt.digest(), lease.job, canonical_bytes(signed))
-        return signed
+
+    def store(self, signed: SignedReceipt) -> None:
+        """Store a receipt for the outbox; on return it is on disk."""
+        receipt = signed.receipt
+        self._history.add_receipt(receipt.digest(), receipt.job, canonical_bytes(signed))
 
     def salted(self, lease: Lease, input_digest: Hex32, reply_digest: Hex32) -> Hex32:
         """Return sha256(salt ‖ reply digest)."""

@@ -8,8 +8,8 @@ import pytest
 from datatoken.chain.signer import Signer
 from datatoken.errors import DataTokenError, LocalEnvironmentError
 from datatoken.rounds.receipts import Acknowledgement, SignedReceipt
+from datatoken.service.receipts import Outbox, salt_secret
 from datatoken.types import sha256_hex
-from fl_edge.supernode.receipts import Outbox, salt_secret
 from tests.fl_edge.supernode.parts import JOB, MemoryAuthority, fab_of, receipt_book
 from tests.support.chain import wait_until
 
