@@ -10,16 +10,17 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 TOOLS := .tools
 UV ?= $(TOOLS)/bin/uv
-EXTRAS := --extra flower --extra service --extra examples --extra plot
-ALL := $(EXTRAS) --extra tensorflow
+EXTRAS := --extra flower --extra service --extra mpc --extra examples --extra plot
+ALL := $(EXTRAS) --extra tensorflow --extra notebooks
 RUN := $(UV) run --frozen --no-sync
 NPM := scripts/npm
 STAMP := .venv/.synced
 FULL := .venv/.synced-all
+SPU_STAMP := .engines/spu/.synced
 NODE_STAMP := contracts/node_modules/.synced
 export UV_PYTHON_PREFERENCE ?= only-system
 
-.PHONY: demo test test-slow test-all lint contracts wheel clean setup
+.PHONY: demo test test-slow test-all lint contracts wheel clean setup spu
 
 demo: $(if $(findstring tensorflow,$(ARGS)),$(FULL),$(STAMP)) $(NODE_STAMP)
 	@$(RUN) python -m examples.mvp2_wearables $(ARGS)
@@ -46,7 +47,9 @@ contracts: $(NODE_STAMP)
 wheel: $(UV)
 	@$(UV) build --wheel --quiet --out-dir dist
 
-setup: $(FULL) $(NODE_STAMP)
+spu: $(SPU_STAMP)
+
+setup: $(FULL) $(NODE_STAMP) $(SPU_STAMP)
 
 $(UV):
 	@echo "Setting up uv $(UV_VERSION) in $(TOOLS)…"
@@ -62,9 +65,14 @@ $(FULL): $(STAMP)
 	@$(UV) sync --quiet --frozen --python $(PYTHON) $(ALL)
 	@touch $@
 
+$(SPU_STAMP): $(UV) pyproject.toml uv.lock
+	@echo "Installing the SPU engine in an environment of its own…"
+	@UV_PROJECT_ENVIRONMENT=.engines/spu $(UV) sync --quiet --frozen --no-default-groups --python $(PYTHON) --extra spu
+	@touch $@
+
 $(NODE_STAMP): $(UV) contracts/package.json contracts/package-lock.json
 	@cd contracts && ../$(NPM) ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 clean:
-	rm -rf .venv $(TOOLS) contracts/node_modules contracts/out contracts/cache demo-output
+	rm -rf .engines .venv $(TOOLS) contracts/node_modules contracts/out contracts/cache demo-output
