@@ -1,0 +1,7 @@
+"""``rtt-tracer service``."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
