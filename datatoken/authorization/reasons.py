@@ -69,6 +69,16 @@ class Reason(StrEnum):
     RUN_NOT_ACCEPTED = "RUN_NOT_ACCEPTED"
     REPLY_WITHHELD = "REPLY_WITHHELD"
     APP_FAILED = "APP_FAILED"
+    # between parties of an MPC run
+    AGREEMENT_MISMATCH = "AGREEMENT_MISMATCH"
+    ALIGNMENT_MISMATCH = "ALIGNMENT_MISMATCH"
+    PROTOCOL_INSECURE = "PROTOCOL_INSECURE"
+    PARTY_MISSING = "PARTY_MISSING"
+    PARTY_STOPPED = "PARTY_STOPPED"
+    CHECKPOINT_MISMATCH = "CHECKPOINT_MISMATCH"
+    DEADLINE_PASSED = "DEADLINE_PASSED"
+    ENGINE_MISSING = "ENGINE_MISSING"
+    ENGINE_FAILED = "ENGINE_FAILED"
 
 
 HINTS: dict[Reason, str] = {
@@ -120,6 +130,15 @@ HINTS: dict[Reason, str] = {
     Reason.RUN_NOT_ACCEPTED: "Use an unmodified SuperLink and an app without agents.",
     Reason.REPLY_WITHHELD: "Make the app's reply fit the reply policy of its operation.",
     Reason.APP_FAILED: "See the log at the data owner; the text of the error stays there.",
+    Reason.AGREEMENT_MISMATCH: "Compare engine versions, then start all parties from one request.",
+    Reason.ALIGNMENT_MISMATCH: "Run an intersection first, so that all tables hold the same ids.",
+    Reason.PROTOCOL_INSECURE: "Take a protocol without a dealer, or set insecure-dealer to true.",
+    Reason.PARTY_MISSING: "Start every party and open its ports, then sign a new compute request.",
+    Reason.PARTY_STOPPED: "See the reason at the party that stopped first.",
+    Reason.CHECKPOINT_MISMATCH: "Keep both signed words: a party says other things to others.",
+    Reason.DEADLINE_PASSED: "See which party was slow; raise the deadline if it needs longer.",
+    Reason.ENGINE_MISSING: "Make the engine's environment: make spu, or make rosetta.",
+    Reason.ENGINE_FAILED: "See engine.log in the run's folder at the party; it stays there.",
 }
 
 
