@@ -170,6 +170,11 @@ class Gatekeeper:
         with self._lock, as_refusals():
             return self._facts(job).operations
 
+    def records(self, job: Hex32) -> Mapping[Hex32, Record]:
+        """Return the on-chain records of the DTs in `job`'s tree: their owners and kinds."""
+        with self._lock, as_refusals():
+            return self._facts(job).state.records
+
     def commit(self, lease: Lease) -> None:
         """Count a lease that was asked for without counting, and pin its run to its request.
 
