@@ -41,16 +41,16 @@ from datatoken.errors import RunFailedError
 from datatoken.types import Scalar, sha256_hex
 from examples.mvp2_wearables.data import People, load_people
 from examples.mvp2_wearables.hostile import honest_fab
-from examples.mvp2_wearables.processes import Process, Processes, free_port, program
 from examples.mvp2_wearables.stack import FAST, Link, Stack
 from examples.mvp2_wearables.world import (
-    ROOT,
     World,
     grant_and_post,
     publish,
     register,
     start_world,
 )
+from examples.support.ground import ROOT
+from examples.support.processes import Process, Processes, free_port, program
 from fl_edge.control.client import SuperLink
 from fl_edge.fab import effective_config
 from fl_edge.fab.keys import JOB_KEY, REQUEST_KEY

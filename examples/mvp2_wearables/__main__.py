@@ -1,19 +1,11 @@
 """MVP 2 as a command: ``python -m examples.mvp2_wearables`` (``make demo``)."""
 
 import argparse
-import signal
 import sys
-import time
 from collections.abc import Sequence
-from pathlib import Path
 
-from rich.console import Console
-
-from datatoken.errors import DataTokenError
 from examples.mvp2_wearables.demo import Options, run_demo
-
-INTERRUPTED = 130
-PLAIN_WIDTH = 110
+from examples.support.command import add_common_options, dated_folder, run_command
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[Options, bool]:
@@ -39,23 +31,17 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Options, bool]:
     parser.add_argument(
         "--no-refusals", action="store_true", help="stop after the rounds and the trace"
     )
-    parser.add_argument(
-        "--out", type=Path, default=Path("demo-output"), help="folder for logs and the curve"
-    )
-    parser.add_argument(
-        "--json", action="store_true", help="print one JSON object as the last line"
-    )
+    add_common_options(parser)
     given = parser.parse_args(arguments)
     if not 2 <= given.users <= 64 or not 1 <= given.rounds <= 30:
         parser.error("--users takes 2 to 64, --rounds 1 to 30")
-    folder = given.out / time.strftime("%Y%m%d-%H%M%S")
     options = Options(
         users=given.users,
         rounds=given.rounds,
         data=given.data,
         client="edgecomp_keras" if given.tensorflow else "edgecomp_numpy",
         refusals=not given.no_refusals,
-        folder=folder.resolve(),
+        folder=dated_folder(given.out),
     )
     return options, given.json
 
@@ -63,26 +49,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Options, bool]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; return the exit code."""
     options, as_json = parse(arguments)
-    console = Console(stderr=as_json)
-    if not console.is_terminal:
-        console.width = PLAIN_WIDTH
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        outcome = run_demo(options, console)
-    except KeyboardInterrupt:
-        console.print("\nInterrupted; every process that was started is stopped.")
-        return INTERRUPTED
-    except DataTokenError as error:
-        console.print(f"[red]{error.code}[/red]: {error.diagnostics()}", highlight=False)
-        return int(error.exit_code)
-    if as_json:
-        print(outcome.as_json(), flush=True)
-    return 0
-
-
-def _interrupt(number: int, frame: object) -> None:
-    """End on a SIGTERM as on a Ctrl-C: with every process stopped."""
-    raise KeyboardInterrupt
+    return run_command(lambda console: run_demo(options, console), as_json=as_json)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,6 @@ dealt out to *simulated users*: a row is one real patient, a user is a hand of r
 """
 
 import csv
-import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -19,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from datatoken.errors import BadInputError
+from examples.support.datasets import cache_folder, find_file
 
 Floats = npt.NDArray[np.float32]
 DataSet = Literal["heart", "ecg"]
@@ -149,24 +148,13 @@ def _heart_rows() -> list[dict[str, str]]:
 
 def find_ecg() -> Path:
     """Return the path of the ECG set; raise `BadInputError` where it is absent or altered."""
-    folders = [Path(os.environ["DATATOKEN_DATA"])] if os.environ.get("DATATOKEN_DATA") else []
-    folders.append(cache_folder())
-    for folder in folders:
-        path = folder / ECG_FILE
-        if path.is_file():
-            if hashlib.sha256(path.read_bytes()).hexdigest() != ECG_SHA256:
-                raise BadInputError(f"{path} is not the ECG set that the demo knows (sha256).")
-            return path
-    raise BadInputError(
-        f"The ECG data ({ECG_FILE}) are neither in DATATOKEN_DATA nor in {cache_folder()}.",
-        "Put the file there, or run the demo with --data heart.",
-    )
-
-
-def cache_folder() -> Path:
-    """Return the folder of the user's cache that data sets are kept in."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "datatoken" / "data"
+    path = find_file(ECG_FILE, ECG_SHA256)
+    if path is None:
+        raise BadInputError(
+            f"The ECG data ({ECG_FILE}) are neither in DATATOKEN_DATA nor in {cache_folder()}.",
+            "Put the file there, or run the demo with --data heart.",
+        )
+    return path
 
 
 def encode_beats(beats: npt.NDArray[np.int16]) -> Floats:

@@ -7,19 +7,21 @@ from pathlib import Path
 
 from rich.console import Console
 
-from datatoken.errors import LocalEnvironmentError, RunFailedError
+from datatoken.errors import RunFailedError
 from datatoken.rounds.documents import RoundDocument
 from datatoken.service.client import RecorderClient
 from examples.mvp2_wearables import refusals, report
 from examples.mvp2_wearables.data import DataSet, People, load_people
-from examples.mvp2_wearables.processes import Processes, free_port
-from examples.mvp2_wearables.report import Outcome, Refusal
+from examples.mvp2_wearables.report import Outcome
 from examples.mvp2_wearables.rounds import Log, aggregates_of, collect
 from examples.mvp2_wearables.runs import Runs
-from examples.mvp2_wearables.show import Bar, Show
 from examples.mvp2_wearables.stack import Stack
 from examples.mvp2_wearables.trace import trace_of
 from examples.mvp2_wearables.world import World, grant_and_post, publish, register, start_world
+from examples.support.command import make_folder
+from examples.support.processes import Processes, free_port
+from examples.support.report import Refusal, show_facts, show_refusals
+from examples.support.show import Bar, Show
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,7 @@ def run_demo(options: Options, console: Console) -> Outcome:
     show = Show(console)
     people = load_people(options.data, options.users)
     console.print(f"[bold]MVP 2, wearables[/bold]: {people.title}.")
-    try:
-        options.folder.mkdir(parents=True)
-    except OSError as error:
-        raise LocalEnvironmentError(
-            f"The folder {options.folder} can't be made: {error.strerror}.", "Name one with --out."
-        ) from None
+    make_folder(options.folder)
     with _world(options, people, show) as world, Processes(options.folder / "logs") as processes:
         outcome = _play(options, people, show, Stack(world, processes, free_port()))
     outcome = replace(outcome, seconds=show.seconds, seconds_by_part=dict(show.parts))
@@ -94,7 +91,7 @@ def _play(options: Options, people: People, show: Show, stack: Stack) -> Outcome
     if options.refusals:
         scene = refusals.Scene(world, stack, link, nodes, runs, options.client, show.tell)
         outcome = replace(outcome, refusals=tuple(_refuse(scene, show)))
-        report.show_refusals(show.console, outcome.refusals)
+        show_refusals(show.console, outcome.refusals)
         if wrong := refusals.unexpected(outcome.refusals):
             raise RunFailedError(f"Not refused as it must be: {'; '.join(wrong)}.")
     client.close()
@@ -122,7 +119,7 @@ def _train(options: Options, people: People, show: Show, stack: Stack, runs: Run
         trace=trace_of(world, world.persons[0], log, stack.endpoint),
     )
     report.show_rounds(show.console, outcome)
-    report.show_trace(show.console, outcome)
+    show_facts(show.console, "Trace of one user's DT", outcome.trace)
     curve = report.draw_curve(outcome, options.folder / "auc.png")
     show.tell(f"The curve: {curve}" if curve else "matplotlib is missing: no curve is drawn.")
     return outcome

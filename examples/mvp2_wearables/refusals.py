@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,17 +11,17 @@ from datatoken.errors import RunFailedError
 from datatoken.rounds.documents import RoundDocument
 from datatoken.types import MessageKind, Scalar
 from examples.mvp2_wearables.hostile import honest_fab, hostile_fab
-from examples.mvp2_wearables.processes import Process
-from examples.mvp2_wearables.report import Refusal
 from examples.mvp2_wearables.rounds import aggregates_of, wait_for_aggregate
 from examples.mvp2_wearables.runs import Runs
 from examples.mvp2_wearables.stack import Link, Stack
-from examples.mvp2_wearables.world import ROOT, World, revoke_by
+from examples.mvp2_wearables.world import World, revoke_by
+from examples.support.ground import ROOT, Tell
+from examples.support.processes import Process
+from examples.support.report import Refusal
 from fl_edge.control.client import Ended, SuperLink
 from fl_edge.control.outcome import RunEndedError
 from fl_edge.fab.keys import JOB_KEY
 
-Tell = Callable[[str], None]
 STOCK_RUN = 60.0
 
 CHANGED = "the app with one line changed"

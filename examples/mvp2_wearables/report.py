@@ -8,6 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from examples.support.report import Refusal
+
 
 @dataclass(frozen=True)
 class Round:
@@ -32,21 +34,6 @@ class Round:
     auc_users: float
     gas: tuple[int, ...]
     members: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """One refusal: what was tried, who refused, the reason code, and the sentence.
-
-    `resumed` and `went_on` say what came after: the rounds that the others, or the same job
-    once more, still did.
-    """
-
-    case: str
-    by: str
-    code: str
-    sentence: str
-    rounds_after: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,28 +88,6 @@ def show_rounds(console: Console, outcome: Outcome) -> None:
         )
     console.print(table)
     console.print(f"People never seen: {outcome.unseen}, held by the maker, not by any device.")
-
-
-def show_trace(console: Console, outcome: Outcome) -> None:
-    """Print what one user can find out about the use of the own DT."""
-    table = Table(title="Trace of one user's DT", title_justify="left", show_header=False)
-    table.add_column("what", style="bold")
-    table.add_column("", overflow="fold")
-    for name, value in outcome.trace:
-        table.add_row(name, value)
-    console.print(table)
-
-
-def show_refusals(console: Console, refusals: Sequence[Refusal]) -> None:
-    """Print what was tried and refused."""
-    if not refusals:
-        return
-    table = Table(title="Refused", title_justify="left")
-    for name in ("tried", "refused by", "reason", "rounds after"):
-        table.add_column(name, overflow="fold", justify="right" if name[:6] == "rounds" else "left")
-    for refusal in refusals:
-        table.add_row(refusal.case, refusal.by, refusal.code, str(refusal.rounds_after))
-    console.print(table)
 
 
 def draw_curve(outcome: Outcome, path: Path) -> Path | None:

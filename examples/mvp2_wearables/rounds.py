@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clients.edgecomp_numpy import network, scores
-from datatoken.chain.events import RoundLogged
 from datatoken.errors import DataTokenError
 from datatoken.rounds.documents import RoundDocument, is_about
 from datatoken.service.client import RecorderClient
@@ -24,6 +23,7 @@ from datatoken.types import Hex32, MessageKind
 from examples.mvp2_wearables.data import People
 from examples.mvp2_wearables.report import Round
 from examples.mvp2_wearables.world import World
+from examples.support.recorder import gas_of_rounds
 from fl_edge.strategy.spool import arrays_from_npz
 
 POLL = 0.1
@@ -73,16 +73,13 @@ class Log:
 
     def gas(self, documents: Sequence[RoundDocument]) -> dict[int, int]:
         """Return document number → gas of the transaction that logged it."""
-        recorder = self.world.accounts["recorder"]
         site = self.world.persons[0].role.site
-        events = site.events.history(RoundLogged, job=self.world.job, sender=recorder.address)
-        found = {event.round: event.tx_hash for event in events if isinstance(event, RoundLogged)}
-        gas = {}
-        for number in (document.number for document in documents):
-            if number in found:
-                receipt = site.rpc.request("eth_getTransactionReceipt", [found[number]])
-                gas[number] = int(receipt["gasUsed"], 16)
-        return gas
+        gas = gas_of_rounds(site, self.world.job, self.world.accounts["recorder"].address)
+        return {
+            document.number: gas[document.number]
+            for document in documents
+            if document.number in gas
+        }
 
 
 def aggregates_of(world: World) -> Path:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datatoken.errors import RunFailedError
 from datatoken.rounds.documents import RoundDocument
 from datatoken.types import Hex32, Scalar
-from examples.mvp2_wearables.processes import Process, Processes, program
 from examples.mvp2_wearables.rounds import Log
 from examples.mvp2_wearables.stack import Link
 from examples.mvp2_wearables.world import World
+from examples.support.processes import Process, Processes, program
 
 POLL = 0.3
 LIMIT = 1800.0

@@ -4,12 +4,10 @@ import json
 import time
 from dataclasses import dataclass
 
-import httpx
-
-from examples.mvp2_wearables.processes import Process, Processes, free_port, program
 from examples.mvp2_wearables.world import Person, World
+from examples.support.processes import Process, Processes, free_port, program
+from examples.support.recorder import START, answers, start_recorder
 
-START = 60.0
 DELEGATED_SECONDS = 7 * 24 * 3600
 FAST = {"FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.1"}
 """How often flwr looks for work: on one machine there is no network to spare."""
@@ -30,17 +28,7 @@ class Stack:
 
     def start_recorder(self) -> Process:
         """Start A's recorder, a process with a key of its own."""
-        account = self.world.accounts["recorder"]
-        command = [program("datatoken"), "recorder"]
-        command += ["--deployment", str(self.world.deployment_path)]
-        command += ["--store", str(self.world.store_path)]
-        command += ["--keystore", str(account.keystore)]
-        command += ["--password-file", str(account.password_file)]
-        command += ["--folder", str(account.folder)]
-        command += ["--host", "127.0.0.1", "--port", str(self.recorder_port)]
-        process = self.processes.start("recorder", command)
-        process.wait_until(lambda: _answers(f"{self.endpoint}/healthz"), "its health", START)
-        return process
+        return start_recorder(self.processes, self.world, self.recorder_port)
 
     def start_superlink(self, name: str = "superlink") -> "Link":
         """Start A's SuperLink under its gate."""
@@ -108,12 +96,5 @@ class Link:
 
 
 def _serving(process: Process, port: int) -> Link:
-    process.wait_until(lambda: _answers(f"http://127.0.0.1:{port}/"), f"port {port}", START)
+    process.wait_until(lambda: answers(f"http://127.0.0.1:{port}/"), f"port {port}", START)
     return Link(process, port)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=2.0).status_code < 500
-    except httpx.HTTPError:
-        return False

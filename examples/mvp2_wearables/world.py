@@ -4,31 +4,23 @@ Every step is a call that a person in that role makes; each is a line of the acc
 (67 to 77), named in the comments.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from datatoken.chain.anvil import Anvil
-from datatoken.chain.deployment import Deployment
 from datatoken.chain.errors import ContractError
-from datatoken.chain.profiles import load_profile
-from datatoken.chain.rpc import Rpc
 from datatoken.ddo import Metadata, RecorderRef
 from datatoken.errors import RunFailedError
 from datatoken.roles.administrator import Administrator, complete_document
 from datatoken.roles.institution import Institution
 from datatoken.roles.providers import AlgorithmProvider, DataProvider
-from datatoken.roles.site import Site
 from datatoken.roles.user import EndUser
 from datatoken.types import Hex32
 from examples.mvp2_wearables import assets
-from examples.mvp2_wearables.accounts import Account, create_account
 from examples.mvp2_wearables.data import People, User
+from examples.support.accounts import Account, create_account
+from examples.support.ground import ROOT, Ground, Tell, lay_ground
 from fl_edge.fab import bundle_folder, read_source
 from fl_edge.fab.document import source_fields
-
-Tell = Callable[[str], None]
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass
@@ -48,14 +40,10 @@ class Person:
         return self.user.name
 
 
-@dataclass
-class World:
-    """Everything that the demo has set up; `sites` are closed with it."""
+@dataclass(kw_only=True)
+class World(Ground):
+    """Everything that the demo has set up."""
 
-    folder: Path
-    anvil: Anvil
-    deployment: Deployment
-    accounts: dict[str, Account]
     persons: list[Person]
     minimum: int
     operations: dict[str, Hex32] = field(default_factory=dict)
@@ -63,36 +51,6 @@ class World:
     algorithm: Hex32 = ""
     task: int = 0
     job: Hex32 = ""
-    _sites: list[Site] = field(default_factory=list)
-
-    @property
-    def deployment_path(self) -> Path:
-        """The deployment file that everybody is configured with."""
-        return self.folder / "deployment.json"
-
-    @property
-    def store_path(self) -> Path:
-        """The folder store."""
-        return self.folder / "store"
-
-    @property
-    def chain_state(self) -> Path:
-        """What anvil keeps on disk, so that the chain can be stopped and started again."""
-        return self.folder / "chain" / "state.json"
-
-    def site(self, account: Account) -> Site:
-        """Return a site for an account: its own connection and its own folder."""
-        opened = Site.open(self.deployment, self.store_path, account.folder)
-        self._sites.append(opened)
-        return opened
-
-    def administrator(self) -> Administrator:
-        """Return the administrator's role."""
-        return Administrator(self.site(self.accounts["admin"]), self.accounts["admin"].signer)
-
-    def institution(self, name: str) -> Institution:
-        """Return the institution `A` or `B`."""
-        return Institution(self.site(self.accounts[name]), self.accounts[name].signer)
 
     def owner_of_composite(self) -> DataProvider:
         """Return A as the owner of the composite."""
@@ -102,38 +60,15 @@ class World:
         """Return B as the algorithm's owner."""
         return AlgorithmProvider(self.site(self.accounts["B"]), self.accounts["B"].signer)
 
-    def restart_chain(self) -> None:
-        """Start the chain again where it stopped, on the same port."""
-        self.anvil = Anvil.start(port=self.anvil.port, state=self.chain_state)
-
-    def close(self) -> None:
-        """Close connections and stop the chain."""
-        for site in self._sites:
-            site.close()
-        self.anvil.stop()
-
 
 def start_world(folder: Path, people: People, tell: Tell) -> World:
     """Start a chain and deploy; create the accounts of everybody."""
-    anvil = Anvil.start(state=folder / "chain" / "state.json")
+    ground = lay_ground(folder, ("A", "B"), tell)  # 1
+    world = World(**vars(ground), persons=[], minimum=max(1, len(people.users) - 1))
     try:
-        keys = folder / "accounts"
-        accounts = {name: create_account(keys, name) for name in ("admin", "A", "B", "recorder")}
-        for account in accounts.values():
-            anvil.fund(account.address)
-        tell("The administrator deploys the contracts.")  # 1
-        with Rpc(anvil.url) as rpc:
-            admin = accounts["admin"]
-            deployment = Administrator.deploy(
-                admin.signer, rpc, load_profile("anvil"), admin.folder / "journal.sqlite"
-            )
-        deployment.save(folder / "deployment.json")
-        world = World(
-            folder, anvil, deployment, accounts, [], minimum=max(1, len(people.users) - 1)
-        )
-        world.persons = [_person(world, keys, user) for user in people.users]
+        world.persons = [_person(world, folder / "accounts", user) for user in people.users]
     except BaseException:
-        anvil.stop()
+        world.close()
         raise
     return world
 

@@ -184,7 +184,7 @@ def program(name: str) -> str:
     if not path.exists():
         raise LocalEnvironmentError(
             f"The command {name} is not installed beside {sys.executable}.",
-            "Install the project: uv sync --extra flower --extra service --extra examples.",
+            "Install the project with its extras: make setup.",
         )
     return str(path)
 

@@ -1,0 +1,1 @@
+"""What the demos share: chain and accounts, processes, progress, data sets, the report."""
