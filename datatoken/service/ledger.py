@@ -5,16 +5,14 @@ receipt survives any crash, and a document exists before its transaction is sent
 """
 
 import sqlite3
-import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from datatoken.errors import LocalEnvironmentError
 from datatoken.rounds.documents import Closing, RoundDocument, RoundKey
 from datatoken.rounds.grouping import Phase, Round
 from datatoken.rounds.receipts import ZERO_HEAD, SignedReceipt
+from datatoken.service.database import Database
 from datatoken.types import Address, Hex32
 
 _SCHEMA = """
@@ -35,10 +33,6 @@ CREATE TABLE IF NOT EXISTS documents (
     job TEXT NOT NULL, number INTEGER NOT NULL, head TEXT NOT NULL, digest TEXT NOT NULL,
     previous TEXT NOT NULL, content BLOB NOT NULL, tx TEXT, block INTEGER, gas INTEGER,
     PRIMARY KEY (job, number));
-CREATE TABLE IF NOT EXISTS nonces (
-    account TEXT NOT NULL, nonce TEXT NOT NULL, until INTEGER NOT NULL,
-    PRIMARY KEY (account, nonce));
-CREATE INDEX IF NOT EXISTS nonces_by_until ON nonces (until);
 """
 
 
@@ -63,7 +57,7 @@ class Pending:
     digest: Hex32
 
 
-class Ledger:
+class Ledger(Database):
     """The recorder's SQLite file.
 
     Parameters
@@ -78,35 +72,7 @@ class Ledger:
     """
 
     def __init__(self, path: Path) -> None:
-        self._lock = threading.RLock()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = FULL")
-            self._db.executescript(_SCHEMA)
-            path.chmod(0o600)
-        except (OSError, sqlite3.Error) as error:
-            raise LocalEnvironmentError(
-                f"The recorder's ledger {path} can't be written: {error}.",
-                "Give a folder that this account may write to.",
-            ) from None
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:  # else no later one could begin
-                    self._db.execute("ROLLBACK")
-                raise
-
-    def _rows(self, query: str, *arguments: object) -> list[tuple[object, ...]]:
-        with self._lock:
-            return self._db.execute(query, arguments).fetchall()
+        super().__init__(path, _SCHEMA, "recorder's ledger")
 
     # Receipts and rounds
 
@@ -300,22 +266,6 @@ class Ledger:
             "gas_used": "SELECT coalesce(sum(gas), 0) FROM documents",
         }
         return {name: int(str(self._rows(query)[0][0])) for name, query in queries.items()}
-
-    # Nonces of signed requests
-
-    def spend(self, account: Address, nonce: str, until: int, *, now: int) -> bool:
-        """Keep a nonce until it could no longer be used; return whether it is new."""
-        with self._transaction() as db:
-            db.execute("DELETE FROM nonces WHERE until < ?", (now,))
-            done = db.execute(
-                "INSERT OR IGNORE INTO nonces VALUES (?, ?, ?)", (account, nonce, until)
-            )
-            return done.rowcount == 1
-
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._db.close()
 
 
 def _put_rounds(db: sqlite3.Connection, job: Hex32, rounds: Iterable[Round]) -> None:

@@ -5,13 +5,19 @@ from collections import Counter
 from collections.abc import Mapping
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-_PREFIX = "datatoken_recorder_"
 
 
 class Metrics:
-    """Counts answered calls by endpoint and outcome. Thread-safe."""
+    """Counts answered calls by endpoint and outcome. Thread-safe.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    service : str
+        Every name begins with ``datatoken_<service>_``.
+    """
+
+    def __init__(self, service: str) -> None:
+        self._prefix = f"datatoken_{service}_"
         self._calls: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()
 
@@ -28,12 +34,12 @@ class Metrics:
         gauges : mapping of str to int
             Further values, by name without prefix.
         """
-        name = f"{_PREFIX}calls_total"
+        name = f"{self._prefix}calls_total"
         lines = [f"# HELP {name} Answered calls.", f"# TYPE {name} counter"]
         with self._lock:
             calls = sorted(self._calls.items())
         for (endpoint, outcome), value in calls:
             lines.append(f'{name}{{endpoint="{endpoint}",outcome="{outcome}"}} {value}')
         for gauge, value in sorted(gauges.items()):
-            lines += [f"# TYPE {_PREFIX}{gauge} gauge", f"{_PREFIX}{gauge} {value}"]
+            lines += [f"# TYPE {self._prefix}{gauge} gauge", f"{self._prefix}{gauge} {value}"]
         return "\n".join(lines) + "\n"

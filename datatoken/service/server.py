@@ -1,22 +1,15 @@
 """Runs the recorder: one process, one state folder, waitress in front, JSON logs on stderr."""
 
 import contextlib
-import fcntl
-import logging
-import os
-import signal
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import structlog
 
 from datatoken.chain.deployment import Deployment
 from datatoken.chain.signer import Signer
-from datatoken.errors import LocalEnvironmentError
 from datatoken.roles.site import Site
 from datatoken.rounds.grouping import DEFAULT_LINGER
 from datatoken.service.app import create_app
@@ -24,6 +17,7 @@ from datatoken.service.jobs import Jobs
 from datatoken.service.ledger import Ledger
 from datatoken.service.logger import ChainAppender, RoundLogger
 from datatoken.service.recorder import Recorder
+from datatoken.service.running import alone, cannot_listen, configure_logging, end_on_sigterm
 from datatoken.types import Address
 
 log = structlog.get_logger(__name__)
@@ -80,7 +74,7 @@ def serve(settings: RecorderSettings, ready: Callable[[str], None]) -> None:
 
     configure_logging()
     with (
-        _alone(settings.state),
+        alone(settings.state, "recorder"),
         Site.open(settings.deployment, settings.store, settings.state) as site,
         contextlib.closing(Ledger(settings.state / "recorder.sqlite")) as ledger,
         site.sender(settings.signer) as sender,
@@ -108,12 +102,8 @@ def serve(settings: RecorderSettings, ready: Callable[[str], None]) -> None:
                 ident=None,
             )
         except (OSError, ValueError) as error:
-            raise LocalEnvironmentError(
-                f"The recorder can't listen on {settings.host}:{settings.port}: "
-                f"{getattr(error, 'strerror', None) or error}.",
-                "Choose another port, or stop the program that uses it.",
-            ) from None
-        signal.signal(signal.SIGTERM, _terminate)
+            raise cannot_listen("recorder", settings.host, settings.port, error) from None
+        end_on_sigterm()
         logger.start()
         try:
             port = _port(server)
@@ -125,51 +115,7 @@ def serve(settings: RecorderSettings, ready: Callable[[str], None]) -> None:
             server.close()
 
 
-def configure_logging() -> None:
-    """Write JSON lines to stderr: time, level, event and its fields; never a request's body."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=False,
-    )
-
-
-@contextlib.contextmanager
-def _alone(state: Path) -> Iterator[None]:
-    """Hold the folder's lock: two recorders on one ledger would log rounds twice."""
-    try:
-        state.mkdir(parents=True, exist_ok=True)
-        handle = os.open(state / "recorder.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise LocalEnvironmentError(
-            f"The state folder {state} can't be used: {error.strerror}.",
-            "Give a folder that this account may write to.",
-        ) from None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise LocalEnvironmentError(
-            f"Another recorder uses the state folder {state}.",
-            "Stop it, or give this one a folder of its own.",
-        ) from None
-    try:
-        yield
-    finally:
-        os.close(handle)
-
-
 def _port(server: Any) -> int:
     """Return the port; a name with several addresses gives a server with several sockets."""
     sockets = getattr(server, "effective_listen", None)
     return int(sockets[0][1] if sockets else server.effective_port)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(0)
