@@ -1,0 +1,133 @@
+"""A run's folder at one party: what people and services read of it."""
+
+import fcntl
+import json
+import os
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from datatoken.authorization.reasons import Reason, Refused
+from datatoken.errors import LocalEnvironmentError
+from datatoken.types import Hex32
+from rtt_tracer.party.steps import Outcome, State
+
+STATUS, EVENTS, LOCK, LOG = "status.json", "events.jsonl", "party.lock", "engine.log"
+
+
+class RunFolder:
+    """The folder of one run: status, events, lock, work, results.
+
+    Parameters
+    ----------
+    state : Path
+        The party's state folder.
+    run, job, request, dt
+        What the run is.
+
+    Raises
+    ------
+    Refused
+        REQUEST_REPLAYED: the request has started a run here before.
+    LocalEnvironmentError
+        The folder can't be made.
+    """
+
+    def __init__(self, state: Path, run: str, *, job: Hex32, request: Hex32, dt: Hex32) -> None:
+        self.path = state / "runs" / run
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.path.mkdir(mode=0o700)
+        except FileExistsError:
+            raise Refused(
+                Reason.REQUEST_REPLAYED, f"The compute request has started run {run} here before."
+            ) from None
+        except OSError as error:
+            raise LocalEnvironmentError(
+                f"The folder {self.path} can't be made: {error.strerror}.",
+                "Give a state folder that this account may write to.",
+            ) from None
+        for name in ("work", "results"):
+            (self.path / name).mkdir(mode=0o700)
+        self._lock = (self.path / LOCK).open("w")
+        fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._mutex = threading.Lock()
+        now = _now()
+        self.status: dict[str, Any] = {
+            "run": run,
+            "job": job,
+            "request": request,
+            "dt": dt,
+            "state": State.WAITING.value,
+            "stage": None,
+            "stages": None,
+            "peers": {},
+            "checkpoints": [],
+            "metrics": {},
+            "isolation": [],
+            "pid": os.getpid(),
+            "started": now,
+            "updated": now,
+        }
+        self.note("started", {"job": job, "request": request})
+
+    @property
+    def work(self) -> Path:
+        """The engine's work folder."""
+        return self.path / "work"
+
+    @property
+    def results(self) -> Path:
+        """What the run gave to this party."""
+        return self.path / "results"
+
+    @property
+    def log(self) -> Path:
+        """What the engine's process wrote."""
+        return self.path / LOG
+
+    def note(self, event: str, facts: Mapping[str, object] = {}, **status: object) -> None:
+        """Add a line to events.jsonl, and change the status where something is given."""
+        line = json.dumps({"time": _now(), "event": event, **facts}, ensure_ascii=False)
+        with self._mutex:
+            with (self.path / EVENTS).open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+            self.status.update(status)
+            self._write()
+
+    def set(self, **status: object) -> None:
+        """Change the status without a line in events.jsonl."""
+        with self._mutex:
+            self.status.update(status)
+            self._write()
+
+    def peer(self, dt: Hex32, state: str) -> None:
+        """Change what is known of a peer."""
+        self.set(peers={**self.status["peers"], dt: state})
+
+    def end(self, outcome: Outcome) -> None:
+        """Write how the run has ended."""
+        facts: dict[str, object] = {}
+        if outcome.reason is not None:
+            facts = {"reason": outcome.reason.value, "sentence": outcome.sentence}
+        self.note(outcome.state.value, facts, state=outcome.state.value, **facts)
+
+    def close(self) -> None:
+        """Let go of the lock."""
+        self._lock.close()
+
+    def _write(self) -> None:
+        self.status["updated"] = _now()
+        content = json.dumps(self.status, indent=1, ensure_ascii=False).encode()
+        temporary = self.path / (STATUS + ".new")
+        with temporary.open("wb") as file:
+            file.write(content + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.path / STATUS)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
