@@ -97,10 +97,7 @@ def review(site: Site, child: Hex32, parent: Hex32, *, guarantor: Address | None
         When a DDO cannot be had or does not hash to its record.
     """
     low, high = site.documents.ddo(child), site.documents.ddo(parent)
-    named = [*operations_named(low), *operations_named(high)]
-    found = agreement_violations(
-        low, high, site.documents.usable(named), now=site.now(), guarantor=guarantor
-    )
+    found = broken_terms(site, child, parent, guarantor=guarantor)
     requester = site.documents.record(parent).owner
     seen = Reviewed(site.folder).bundles(child)
     return Review(
@@ -120,6 +117,16 @@ def review(site: Site, child: Hex32, parent: Hex32, *, guarantor: Address | None
         standing=site.reader.grant(parent, child),
         violations=tuple(found),
     )
+
+
+def broken_terms(
+    site: Site, child: Hex32, parent: Hex32, *, guarantor: Address | None = None
+) -> list[Violation]:
+    """Return every reason why `child`'s terms forbid a grant to `parent`; see `review`."""
+    low, high = site.documents.ddo(child), site.documents.ddo(parent)
+    named = [*operations_named(low), *operations_named(high)]
+    usable = site.documents.usable(named)
+    return agreement_violations(low, high, usable, now=site.now(), guarantor=guarantor)
 
 
 def run_at_child(child: Ddo, parent: Ddo) -> dict[Hex32, dict[str, Scalar]]:

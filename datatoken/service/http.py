@@ -1,7 +1,11 @@
 """HTTP to a service that may lie, drip or flood: bounded in bytes and in time, no redirects."""
 
 import json
+import ssl
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -10,7 +14,7 @@ import httpx
 
 from datatoken.authorization.reasons import Reason, Refused
 from datatoken.ddo.canonical import parse_json
-from datatoken.errors import BadInputError
+from datatoken.errors import BadInputError, DataTokenError
 from datatoken.service.problems import ServiceCode, ServiceError
 
 DEFAULT_TIMEOUT = 10.0
@@ -26,14 +30,21 @@ class ServiceHttp:
         ``http://host:port`` or ``https://host:port``, with an optional path.
     timeout : float
         Seconds for one call, from connecting to the last byte.
+    certificates : Path, optional
+        The only certificates that are trusted (PEM); by default those of public authorities.
 
     Raises
     ------
     BadInputError
-        When the endpoint is not a URL of this kind.
+        When the endpoint is not a URL of this kind, or the certificates are none.
     """
 
-    def __init__(self, endpoint: str, timeout: float = DEFAULT_TIMEOUT) -> None:
+    service = "recorder"
+    """What it is, in errors."""
+
+    def __init__(
+        self, endpoint: str, timeout: float = DEFAULT_TIMEOUT, certificates: Path | None = None
+    ) -> None:
         try:
             parts = urlsplit(endpoint)
             well = parts.scheme in ("http", "https") and parts.hostname and not parts.query
@@ -41,8 +52,8 @@ class ServiceHttp:
             well = False
         if not well:
             raise BadInputError(
-                f"The recorder's endpoint {endpoint!r} is not an address of the web.",
-                "It looks like https://recorder.example:9095.",
+                f"The {self.service}'s endpoint {endpoint!r} is not an address of the web.",
+                "It looks like https://host.example:9095.",
             )
         self.endpoint = endpoint.rstrip("/")
         self.timeout = timeout
@@ -51,7 +62,7 @@ class ServiceHttp:
             timeout=timeout,
             trust_env=False,
             follow_redirects=False,
-            transport=httpx.HTTPTransport(retries=1),
+            transport=httpx.HTTPTransport(retries=1, verify=_trust(certificates)),
         )
 
     def call(
@@ -67,40 +78,47 @@ class ServiceHttp:
             When the service says no.
         """
         try:
-            status, content = self._exchange(method, path, body, headers or {})
+            with self.stream(method, path, body, headers) as (status, parts):
+                content = b"".join(parts)
             plain = parse_json(content, "answer", MAX_REPLY)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            raise self._unreachable(type(error).__name__) from error
         except BadInputError as error:
             raise self._unreachable(error.message) from error
         if status != httpx.codes.OK:
             raise self._problem(status, plain)
         return plain
 
-    def _exchange(
-        self, method: str, path: str, body: bytes, headers: dict[str, str]
-    ) -> tuple[int, bytes]:
-        deadline = time.monotonic() + self.timeout
-        headers = {"content-type": "application/json", **headers} if body else headers
-        url = self.endpoint + path
-        with self._http.stream(method, url, content=body, headers=headers) as reply:
-            parts: list[bytes] = []
-            size = 0
-            for part in reply.iter_bytes():
-                parts.append(part)
-                size += len(part)
-                if size > MAX_REPLY:
-                    raise BadInputError(f"the answer exceeds {MAX_REPLY} bytes")
-                if time.monotonic() > deadline:
-                    raise TimeoutError
-            return reply.status_code, b"".join(parts)
+    @contextmanager
+    def stream(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        headers: dict[str, str] | None = None,
+        *,
+        limit: int | None = None,
+        timeout: float | None = None,
+    ) -> Iterator[tuple[int, Iterator[bytes]]]:
+        """Make one call; give status and content, which must be read before leaving.
 
-    def _unreachable(self, why: str) -> Refused:
+        Raises
+        ------
+        Refused, BadInputError
+            As `call`; BadInputError when the content is longer than `limit`.
+        """
+        deadline = time.monotonic() + (timeout or self.timeout)
+        sent = {"content-type": "application/json", **(headers or {})} if body else headers or {}
+        try:
+            with self._http.stream(method, self.endpoint + path, content=body, headers=sent) as got:
+                yield got.status_code, _bounded(got.iter_bytes(), limit or MAX_REPLY, deadline)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            raise self._unreachable(type(error).__name__) from error
+
+    def _unreachable(self, why: str) -> DataTokenError:
         return Refused(
             Reason.RECORDER_UNREACHABLE, f"The recorder at {self.endpoint} gave no answer: {why}."
         )
 
-    def _problem(self, status: int, plain: Any) -> ServiceError | Refused:
+    def _problem(self, status: int, plain: Any) -> DataTokenError:
         try:
             return ServiceError(ServiceCode(plain["code"]), str(plain["message"])[:500])
         except (ValueError, KeyError, TypeError):
@@ -122,6 +140,28 @@ class ServiceHttp:
     ) -> None:
         """Close the connections."""
         self.close()
+
+
+def _bounded(parts: Iterator[bytes], limit: int, deadline: float) -> Iterator[bytes]:
+    size = 0
+    for part in parts:
+        size += len(part)
+        if size > limit:
+            raise BadInputError(f"the answer exceeds {limit} bytes")
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        yield part
+
+
+def _trust(certificates: Path | None) -> ssl.SSLContext | bool:
+    if certificates is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=str(certificates))
+    except (OSError, ssl.SSLError) as error:
+        raise BadInputError(
+            f"The certificates {certificates} can't be used: {error}.", "Give a PEM file."
+        ) from None
 
 
 def json_bytes(plain: Any) -> bytes:

@@ -3,6 +3,7 @@
 ``{"code": "REQUEST_REPLAYED", "message": "…", "hint": "…"}``.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -26,6 +27,16 @@ class ServiceCode(StrEnum):
     RECEIPT_INVALID = "RECEIPT_INVALID"
     RECEIPT_UNKNOWN = "RECEIPT_UNKNOWN"
     DELEGATION_EXPIRED = "DELEGATION_EXPIRED"
+    ASSET_UNKNOWN = "ASSET_UNKNOWN"
+    ASSET_BUSY = "ASSET_BUSY"
+    POLICY = "POLICY"
+    AGREEMENT = "AGREEMENT"
+    AUTHORIZATION_UNKNOWN = "AUTHORIZATION_UNKNOWN"
+    AUTHORIZATION_DECIDED = "AUTHORIZATION_DECIDED"
+    NOT_GRANTED = "NOT_GRANTED"
+    RUN_UNKNOWN = "RUN_UNKNOWN"
+    RUN_NOT_FINISHED = "RUN_NOT_FINISHED"
+    RESULT_UNKNOWN = "RESULT_UNKNOWN"
     TOO_MANY = "TOO_MANY"
     UPSTREAM = "UPSTREAM"
     INTERNAL = "INTERNAL"
@@ -40,11 +51,21 @@ STATUS: dict[ServiceCode, int] = {
     ServiceCode.NOT_ENTITLED: 403,
     ServiceCode.RECEIPT_INVALID: 403,
     ServiceCode.DELEGATION_EXPIRED: 403,
+    ServiceCode.POLICY: 403,
+    ServiceCode.AGREEMENT: 403,
     ServiceCode.NOT_FOUND: 404,
     ServiceCode.JOB_UNKNOWN: 404,
     ServiceCode.OTHER_RECORDER: 404,
     ServiceCode.RECEIPT_UNKNOWN: 404,
+    ServiceCode.ASSET_UNKNOWN: 404,
+    ServiceCode.AUTHORIZATION_UNKNOWN: 404,
+    ServiceCode.RUN_UNKNOWN: 404,
+    ServiceCode.RESULT_UNKNOWN: 404,
     ServiceCode.METHOD_NOT_ALLOWED: 405,
+    ServiceCode.ASSET_BUSY: 409,
+    ServiceCode.AUTHORIZATION_DECIDED: 409,
+    ServiceCode.NOT_GRANTED: 409,
+    ServiceCode.RUN_NOT_FINISHED: 409,
     ServiceCode.TOO_LARGE: 413,
     ServiceCode.TOO_MANY: 429,
     ServiceCode.INTERNAL: 500,
@@ -60,7 +81,15 @@ HINTS: dict[ServiceCode, str] = {
     ServiceCode.OTHER_RECORDER: "Send it to the recorder that the job was posted with.",
     ServiceCode.RECEIPT_INVALID: "Sign with a node key that the DT's owner delegated.",
     ServiceCode.DELEGATION_EXPIRED: "The DT's owner has to delegate the node key anew.",
-    ServiceCode.TOO_MANY: "Send it again when earlier ones are logged.",
+    ServiceCode.ASSET_UNKNOWN: "Ask the service that the DT's DDO names as its endpoint.",
+    ServiceCode.ASSET_BUSY: "Send it again when the asset's run has ended.",
+    ServiceCode.POLICY: "Ask the asset's owner in person.",
+    ServiceCode.AGREEMENT: "Compose a DT within the terms; nothing was granted.",
+    ServiceCode.AUTHORIZATION_DECIDED: "Ask again with a new request.",
+    ServiceCode.NOT_GRANTED: "Grant it with the owner's own key: datatoken grant.",
+    ServiceCode.RUN_NOT_FINISHED: "Ask again when all parties have finished.",
+    ServiceCode.RESULT_UNKNOWN: "See the list of results.",
+    ServiceCode.TOO_MANY: "Send it again later, when earlier ones are dealt with.",
     ServiceCode.UPSTREAM: "Send it again later: chain or store did not answer.",
 }
 
@@ -73,12 +102,17 @@ class ServiceError(DataTokenError):
     service_code : ServiceCode
     message : str
         One sentence; never a secret, never what another participant sent.
+    violations : sequence of str
+        All reasons, where there are several.
     """
 
     exit_code = ExitCode.REFUSED
 
-    def __init__(self, service_code: ServiceCode, message: str) -> None:
+    def __init__(
+        self, service_code: ServiceCode, message: str, violations: Sequence[str] = ()
+    ) -> None:
         super().__init__(message, HINTS.get(service_code, ""))
+        self.violations = tuple(violations)
         self.service_code = service_code
         self.code = service_code.value
 
@@ -89,4 +123,12 @@ class ServiceError(DataTokenError):
 
     def body(self) -> dict[str, Any]:
         """Return the JSON body of the answer."""
-        return {"code": self.code, "message": self.message, "hint": self.hint}
+        found: dict[str, Any] = {"code": self.code, "message": self.message, "hint": self.hint}
+        return found | {"violations": list(self.violations)} if self.violations else found
+
+
+class ServiceUnreachableError(DataTokenError):
+    """A service gave no answer, or none that is one."""
+
+    exit_code = ExitCode.RUN_FAILED
+    code = "SERVICE_UNREACHABLE"
