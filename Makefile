@@ -1,6 +1,8 @@
 # DataToken. Needs Python 3.11 or 3.12 and, for the local chain, Node; all else it sets up itself.
 #
 #   make demo [ARGS="--users 6 --tensorflow --json"]   the main job, end to end
+#   make demo-mpc [ARGS="--protocol CHEETAH --json"]   two banks and a fintech, on SPU
+#   make demo-rosetta [ARGS=--json]                    the same model on Rosetta
 #   make test                                          all tests but long fuzzing and notebooks
 #   make test-slow                                     those
 #   make test-all                                      both
@@ -20,10 +22,16 @@ SPU_STAMP := .engines/spu/.synced
 NODE_STAMP := contracts/node_modules/.synced
 export UV_PYTHON_PREFERENCE ?= only-system
 
-.PHONY: demo test test-slow test-all lint contracts wheel clean setup spu
+.PHONY: demo demo-mpc demo-rosetta test test-slow test-all lint contracts wheel clean setup spu
 
 demo: $(if $(findstring tensorflow,$(ARGS)),$(FULL),$(STAMP)) $(NODE_STAMP)
 	@$(RUN) python -m examples.mvp2_wearables $(ARGS)
+
+demo-mpc: $(STAMP) $(NODE_STAMP) $(SPU_STAMP)
+	@$(RUN) python -m examples.mvp1_banks $(ARGS)
+
+demo-rosetta: $(STAMP) $(NODE_STAMP) $(SPU_STAMP) rosetta
+	@$(RUN) python -m examples.mvp3_private_ai $(ARGS)
 
 test: setup lint contracts
 	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(RUN) pytest -m "not slow" $(ARGS)
