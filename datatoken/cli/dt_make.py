@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from datatoken.cli.arguments import hex32, moment, pairs, scalar, write_text
+from datatoken.cli.arguments import hex32, moment, pairs, read_bytes, scalar, write_text
 from datatoken.cli.session import Session
-from datatoken.ddo.canonical import validate
-from datatoken.ddo.models import SELF, Metadata
+from datatoken.ddo.canonical import parse_json, validate
+from datatoken.ddo.models import MAX_DDO_BYTES, SELF, Metadata
+from datatoken.ddo.tables import TableSchema
 from datatoken.errors import BadInputError
 
 
@@ -79,6 +80,10 @@ def make(
         list[str] | None,
         typer.Option(metavar="KEY=VALUE|LOW..HIGH|A,B", help="Term on a parameter; repeatable."),
     ] = None,
+    schema: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Columns of the data: a table schema in JSON."),
+    ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write.")] = None,
 ) -> None:
     r"""Write a metadata document (a DDO without dt and proof); edit it as you like.
@@ -114,6 +119,7 @@ def make(
         "recorder": None
         if recorder is None
         else {"account": session.account(recorder), "endpoint": recorder_endpoint},
+        "table_schema": None if schema is None else _schema(schema),
     }
     service: dict[str, Any] = {
         "type": type_,
@@ -128,6 +134,11 @@ def make(
     text = json.dumps(plain, indent=2, ensure_ascii=False)
     write_text(output, text + "\n")
     session.output.result(plain, text if output is None else f"Written to {output}.")
+
+
+def _schema(path: Path) -> dict[str, Any]:
+    plain = parse_json(read_bytes(path, "table schema", MAX_DDO_BYTES), path.name, MAX_DDO_BYTES)
+    return validate(TableSchema, plain, "table schema").model_dump(mode="json", exclude_none=True)
 
 
 def _given(values: dict[str, Any]) -> dict[str, Any]:

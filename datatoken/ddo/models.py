@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from datatoken.ddo.tables import TableSchema
 from datatoken.ddo.terms import Terms
 from datatoken.types import Address, AssetKind, Hex32, Model, Scalar
 
@@ -75,7 +76,8 @@ class ExtraParams(Model):
     """What people read about an asset, and its owner's terms.
 
     `purpose` is what a composite or an algorithm asks its children for. `replaces` names
-    the DT of an earlier version. `annotations` are free text, never evaluated.
+    the DT of an earlier version. `table_schema` says what the rows of a data asset look like.
+    `annotations` are free text, never evaluated.
     """
 
     name: Name | None = None
@@ -86,6 +88,7 @@ class ExtraParams(Model):
     terms: Terms = Terms()
     recorder: RecorderRef | None = None
     replaces: Hex32 | None = None
+    table_schema: TableSchema | None = None
     annotations: dict[Name, Text] = {}
 
 

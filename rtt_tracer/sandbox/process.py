@@ -225,9 +225,7 @@ class EngineProcess:
             while selector.get_map():
                 for key, _ in selector.select(timeout=0.1):
                     chunk = os.read(key.fd, 65536)
-                    if not chunk:
-                        selector.unregister(key.fd)
-                    elif not self._take(key.data, lines[key.data], chunk):
+                    if not chunk or not self._take(key.data, lines[key.data], chunk):
                         selector.unregister(key.fd)
                 if self._warden.poll() is not None:
                     gone = gone or time.monotonic()
