@@ -7,6 +7,7 @@ from datatoken.errors import BadInputError, StoreError
 from datatoken.store.base import Store
 from datatoken.store.cid import Codec, cid_of, digest_bytes, parse_cid
 from datatoken.store.folder import FolderStore
+from datatoken.store.kubo import KuboStore
 from datatoken.store.limits import Budget, Limits
 from datatoken.store.unixfs import build_tree, decode_node
 from datatoken.types import Hex32, sha256_hex
@@ -153,7 +154,7 @@ class VerifyingStore:
 
 
 def open_store(url_or_path: str | Path, limits: Limits | None = None) -> VerifyingStore:
-    """Open a store by path or `file://` URL.
+    """Open a store: a folder by path or `file://` URL, or an IPFS node by its RPC API's URL.
 
     Raises
     ------
@@ -166,7 +167,9 @@ def open_store(url_or_path: str | Path, limits: Limits | None = None) -> Verifyi
     parts = urlsplit(text)
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
         return VerifyingStore(FolderStore(Path(unquote(parts.path))), limits)
+    if parts.scheme in ("http", "https") and parts.hostname and parts.path in ("", "/"):
+        return VerifyingStore(KuboStore(text), limits)
     raise BadInputError(
         f"{text!r} is not a store that this version can open.",
-        "Give the path of a folder, or a file:// URL.",
+        "Give the path of a folder, a file:// URL, or the URL of a Kubo RPC API.",
     )

@@ -176,7 +176,9 @@ def test_reading_stops_at_the_deadline(tmp_path: Path) -> None:
         FolderStore(tmp_path).get(digest, 10, time.monotonic() - 1)
 
 
-@pytest.mark.parametrize("address", ["ipfs://host", "http://127.0.0.1:5001", "file://host/x"])
+@pytest.mark.parametrize(
+    "address", ["ipfs://host", "http://127.0.0.1:5001/api/v0", "file://host/x"]
+)
 def test_addresses_that_are_no_store(address: str) -> None:
     with pytest.raises(BadInputError):
         open_store(address)
