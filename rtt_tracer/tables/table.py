@@ -17,6 +17,8 @@ from rtt_tracer.tables.sources import read_source
 
 ALIGNMENT_DOMAIN = b"datatoken/alignment/1\0"
 MAX_IDS_BYTES = 1 << 30
+SCHEMA_MEMBER = "__schema__"
+"""Of the `.npz` file that an operation reads: the schema's JSON as uint8."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +31,13 @@ class PrivateTable:
         They are no column: an operation gets them only where it is made for them.
     columns : mapping of str to ndarray, shape (rows,)
         int64 or float64; a text category by its place in the schema's `categories`.
+    schema : TableSchema, optional
+        What the DDO declares: public, and given to operations beside the columns.
     """
 
     ids: np.ndarray = field(repr=False)
     columns: Mapping[str, np.ndarray] = field(repr=False)
+    schema: TableSchema | None = None
 
     @property
     def rows(self) -> int:
@@ -61,14 +66,20 @@ class PrivateTable:
                 "Run the intersection again: the table has changed since.",
             )
         return PrivateTable(
-            self.ids[here], {name: values[here] for name, values in self.columns.items()}
+            self.ids[here],
+            {name: values[here] for name, values in self.columns.items()},
+            self.schema,
         )
 
     def write_npz(self, path: Path) -> None:
-        """Write the columns, without ids, readable by their owner alone."""
+        """Write the columns and the schema, without ids, readable by their owner alone."""
+        members = dict(self.columns)
+        if self.schema is not None:
+            text = self.schema.model_dump_json(exclude_none=True).encode()
+            members[SCHEMA_MEMBER] = np.frombuffer(text, np.uint8)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb") as file, zipfile.ZipFile(file, "w") as archive:
-            for name, values in self.columns.items():  # np.savez can't take every name
+            for name, values in members.items():  # np.savez can't take every name
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
                     np.lib.format.write_array(entry, values, allow_pickle=False)
 
@@ -107,7 +118,7 @@ def open_table(
     if key not in raw.column_names:
         raise BadInputError(f"The table has no column {key}.", "See [table] key.")
     ids, columns = conform(raw, key, inferred(raw, key) if schema is None else schema)
-    found = PrivateTable(ids, columns)
+    found = PrivateTable(ids, columns, schema)
     return found if keep_ids is None else found.keep(read_ids(keep_ids))
 
 
