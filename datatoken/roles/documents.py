@@ -14,7 +14,7 @@ from datatoken.ddo.models import MAX_DDO_BYTES, SELF, Ddo, Metadata
 from datatoken.ddo.operation import MAX_OPERATION_BYTES, OperationDocument, parse_operation
 from datatoken.errors import BadInputError
 from datatoken.store import VerifyingStore
-from datatoken.types import Hex32
+from datatoken.types import Hex32, OperationKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,12 @@ class Documents:
                 )
             self._operations[operation] = document
         return Operation(operation, record, self._operations[operation])
+
+    def mpc(self, operations: Iterable[Hex32]) -> frozenset[Hex32]:
+        """Return those operations that are registered as MPC operations, retired or not."""
+        records = {id: self._contracts.operations.operation(id) for id in dict.fromkeys(operations)}
+        kind = OperationKind.MPC
+        return frozenset(id for id, found in records.items() if found.exists and found.kind == kind)
 
     def usable(self, operations: Iterable[Hex32]) -> dict[Hex32, OperationDocument]:
         """Return the documents of those operations that are registered and not retired."""

@@ -5,7 +5,8 @@ Rules:
  (2) a DT's second receipt under one key belongs to the second round under that key, its
      third to the third (repeated rounds have equal inputs);
  (3) a round is over when all members that a server names have reported, when a receipt of
-     another round of the same run arrives, or at the time-out;
+     another round of the same run arrives, or at the time-out; a round of an MPC job is over
+     when all its parties have reported, or at the time-out: rounds of one run may overlap;
  (4) a receipt whose round has its document already is late: it goes into the next one, or,
      when none follows within `linger`, into one of its own.
 What a server names closes a round early. It never admits or removes a receipt.
@@ -55,6 +56,22 @@ class Round:
 
 
 @dataclass(frozen=True, slots=True)
+class Rules:
+    """When the rounds of a job are over, as its documents say.
+
+    Attributes
+    ----------
+    timeout : int
+        The terms' time-out, in seconds.
+    parties : frozenset of Hex32
+        The DTs that run MPC operations: each of their rounds is one of all of them.
+    """
+
+    timeout: int
+    parties: frozenset[Hex32] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Placement:
     """Where a receipt goes: the round with its DT added, and the rounds that it ends."""
 
@@ -67,7 +84,14 @@ class Placement:
         return self.round.phase is Phase.LOGGED
 
 
-def place(rounds: Sequence[Round], receipt: Receipt, *, now: int, next_id: int) -> Placement:
+def place(
+    rounds: Sequence[Round],
+    receipt: Receipt,
+    *,
+    now: int,
+    next_id: int,
+    parties: frozenset[Hex32] = frozenset(),
+) -> Placement:
     """Return the round of a new receipt, rules (1) to (3).
 
     Parameters
@@ -80,6 +104,8 @@ def place(rounds: Sequence[Round], receipt: Receipt, *, now: int, next_id: int) 
         Time of its arrival.
     next_id : int
         The number of the round, should it open one.
+    parties : frozenset of Hex32
+        Of the job (`Rules`): a receipt of one of them ends no other round.
     """
     key = RoundKey.of(receipt)
     for found in rounds:
@@ -88,26 +114,33 @@ def place(rounds: Sequence[Round], receipt: Receipt, *, now: int, next_id: int) 
     ended = tuple(
         replace(other, phase=Phase.CLOSED, closing=Closing.NEXT)
         for other in rounds
-        if other.phase is Phase.OPEN and other.key.run == key.run
+        if other.phase is Phase.OPEN
+        and other.key.run == key.run
+        and receipt.dt not in parties
+        and not other.members & parties
     )
     return Placement(Round(next_id, key, now, frozenset({receipt.dt})), ended)
 
 
-def due(found: Round, named: Sequence[NamedRound], *, now: int, timeout: int) -> Closing | None:
+def due(found: Round, named: Sequence[NamedRound], rules: Rules, *, now: int) -> Closing | None:
     """Return why an open round is over, rule (3), or None.
 
     Parameters
     ----------
     named : sequence of NamedRound
         What servers say of rounds with this key; the last one counts.
-    timeout : int
-        The terms' time-out, in seconds.
+    rules : Rules
+        Of the round's job. What servers say does not close a round of MPC parties.
     """
     if found.phase is not Phase.OPEN:
         return None
-    if named and _complete(found, named[-1]):
+    if found.members & rules.parties:
+        complete = found.members >= rules.parties
+    else:
+        complete = bool(named) and _complete(found, named[-1])
+    if complete:
         return Closing.COMPLETE
-    return Closing.TIMEOUT if now - found.opened_at >= timeout else None
+    return Closing.TIMEOUT if now - found.opened_at >= rules.timeout else None
 
 
 def _complete(found: Round, named: NamedRound) -> bool:

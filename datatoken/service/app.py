@@ -17,6 +17,7 @@ from datatoken.service.metrics import CONTENT_TYPE, Metrics
 from datatoken.service.openapi import openapi
 from datatoken.service.problems import ServiceCode, ServiceError
 from datatoken.service.recorder import MAX_NAMING_BYTES, MAX_RECEIPT_BYTES, Recorder
+from datatoken.service.rendezvous import MAX_INTRODUCTION_BYTES, Rendezvous
 from datatoken.service.web import body, hex_id, json_answer
 from datatoken.types import Address
 
@@ -25,7 +26,11 @@ _MAX_SINCE = 2**32
 
 
 def create_app(
-    recorder: Recorder, logger: RoundLogger, *, clock: Callable[[], float] = time.time
+    recorder: Recorder,
+    logger: RoundLogger,
+    rendezvous: Rendezvous,
+    *,
+    clock: Callable[[], float] = time.time,
 ) -> Flask:
     """Return the WSGI application of a recorder.
 
@@ -34,6 +39,8 @@ def create_app(
     recorder : Recorder
     logger : RoundLogger
         Its state is what ``/healthz`` tells.
+    rendezvous : Rendezvous
+        Where MPC parties leave their introductions.
     clock : callable
         Returns Unix time in seconds; signed requests are judged by it.
     """
@@ -66,6 +73,20 @@ def create_app(
         account, delegation = signer(content)
         recorder.name(hex_id(job), account, delegation, content)
         return json_answer(b"{}")
+
+    @app.post("/jobs/<job>/introductions")
+    def introduce(job: str) -> Response:
+        content = body(MAX_INTRODUCTION_BYTES)
+        account, delegation = signer(content)
+        rendezvous.introduce(hex_id(job), account, delegation, content)
+        return json_answer(b"{}")
+
+    @app.get("/jobs/<job>/introductions")
+    def introductions(job: str) -> Response:
+        account, delegation = signer()
+        asked = hex_id(request.args.get("request", ""))
+        found = rendezvous.introductions(hex_id(job), account, delegation, asked)
+        return json_answer(b'{"introductions":[' + b",".join(found) + b"]}")
 
     @app.get("/healthz")
     def healthz() -> Response:

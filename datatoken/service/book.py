@@ -19,7 +19,7 @@ from datatoken.rounds.documents import (
     RoundDocument,
     is_about,
 )
-from datatoken.rounds.grouping import Phase, Placement, Round, due, lingered, place
+from datatoken.rounds.grouping import Phase, Placement, Round, Rules, due, lingered, place
 from datatoken.rounds.receipts import Acknowledgement, SignedReceipt
 from datatoken.service.ledger import Ledger, Pending, Waiting
 from datatoken.types import Address, Hex32
@@ -64,8 +64,8 @@ class RoundBook:
         This recorder's account.
     network : Network
     ledger : Ledger
-    timeout_of : callable
-        Returns the seconds after which a job's rounds are closed; may read the chain.
+    rules_of : callable
+        Returns when a job's rounds are over; may read the chain.
     linger : int
         Seconds that late receipts wait for a round to go with.
     """
@@ -75,11 +75,11 @@ class RoundBook:
         recorder: Address,
         network: Network,
         ledger: Ledger,
-        timeout_of: Callable[[Hex32], int],
+        rules_of: Callable[[Hex32], Rules],
         linger: int,
     ) -> None:
         self._recorder, self._network, self._ledger = recorder, network, ledger
-        self._timeout_of, self._linger = timeout_of, linger
+        self._rules_of, self._linger = rules_of, linger
         self._books: dict[Hex32, JobBook] = {}
         self.lock = threading.RLock()
         self.changed = threading.Event()
@@ -90,34 +90,36 @@ class RoundBook:
     ) -> Placement:
         """Place a checked receipt and store it; the rounds that it ends are closed."""
         receipt, now = signed.receipt, acknowledgement.time
-        timeout = self._timeout_of(receipt.job)
+        rules = self._rules_of(receipt.job)
         with self.lock:
             book = self._book(receipt.job)
             rounds = list(book.rounds.values())
-            placement = place(rounds, receipt, now=now, next_id=len(rounds) + 1)
+            placement = place(
+                rounds, receipt, now=now, next_id=len(rounds) + 1, parties=rules.parties
+            )
             changed = (*placement.ended, placement.round)
             self._ledger.add_receipt(
                 signed, content, canonical_bytes(acknowledgement), now, changed
             )
             book.rounds |= {found.id: found for found in changed}
-            self._close_due(receipt.job, now, timeout)
+            self._close_due(receipt.job, now, rules)
         return placement
 
     def add_named(self, job: Hex32, named: NamedRound, now: int) -> None:
         """Store what a server says of a round."""
-        timeout = self._timeout_of(job)
+        rules = self._rules_of(job)
         with self.lock:
             self._ledger.add_named(job, canonical_bytes(named), now)
             book = self._book(job)
             book.read_named(self._ledger, job)
-            self._close_due(job, now, timeout)
+            self._close_due(job, now, rules)
 
     def tick(self, now: int) -> None:
         """Close the rounds whose time-out has passed."""
         for job in self._ledger.active_jobs():
-            timeout = self._timeout_of(job)
+            rules = self._rules_of(job)
             with self.lock:
-                self._close_due(job, now, timeout)
+                self._close_due(job, now, rules)
 
     def pending(self, now: int, stuck: Collection[Hex32] = ()) -> list[Pending]:
         """Return the documents to be logged, one a job; write new ones where rounds are over.
@@ -131,19 +133,19 @@ class RoundBook:
         for job in self._ledger.active_jobs():
             if job in found or job in stuck:
                 continue
-            timeout = self._timeout_of(job)
+            timeout = self._rules_of(job).timeout
             with self.lock:
                 made = self._write(job, now, timeout)
             if made is not None:
                 found[job] = made
         return [pending for job, pending in found.items() if job not in stuck]
 
-    def _close_due(self, job: Hex32, now: int, timeout: int) -> None:
+    def _close_due(self, job: Hex32, now: int, rules: Rules) -> None:
         book = self._book(job)
         open_rounds = [found for found in book.rounds.values() if found.phase is Phase.OPEN]
         closed = []
         for found in open_rounds:
-            closing = due(found, book.about(found), now=now, timeout=timeout)
+            closing = due(found, book.about(found), rules, now=now)
             if closing is not None:
                 closed.append(replace(found, phase=Phase.CLOSED, closing=closing))
         if closed:

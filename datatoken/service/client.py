@@ -121,6 +121,39 @@ class RecorderClient:
             )
         return proof
 
+    def introduce(self, job: Hex32, introduction: bytes) -> None:
+        """Leave a signed introduction for the other parties of a run (MPC). Safe to repeat.
+
+        Needs a `delegation`: the DT that it is for is the one that introduces itself.
+
+        Raises
+        ------
+        Refused
+            RECORDER_UNREACHABLE.
+        ServiceError
+            INTRODUCED_ALREADY when the DT has left another one for this request.
+        """
+        self._call("POST", f"/jobs/{job}/introductions", introduction)
+
+    def introductions(self, job: Hex32, request: Hex32) -> list[bytes]:
+        """Return what parties have left for a request, as canonical JSON, unverified.
+
+        Raises
+        ------
+        Refused
+            RECORDER_UNREACHABLE.
+        ServiceError
+            When the recorder does not serve this account.
+        """
+        plain = self._call("GET", f"/jobs/{job}/introductions?request={request}")
+        found = plain.get("introductions") if isinstance(plain, dict) else None
+        if not isinstance(found, list):
+            raise _no_answer("its answer holds no introductions")
+        try:
+            return [canonical_bytes(one) for one in found]
+        except BadInputError as error:
+            raise _no_answer(error.message.rstrip(".")) from None
+
     def name_round(
         self,
         job: Hex32,

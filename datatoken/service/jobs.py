@@ -5,16 +5,18 @@ Records and documents never change, so what was found once is kept.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from datatoken.authorization.parties import mpc_parties
 from datatoken.authorization.reasons import Refused
 from datatoken.authorization.tree import VerifiedTree
 from datatoken.authorization.view import Job, Record
 from datatoken.ddo.models import Ddo
 from datatoken.ddo.terms import Terms
 from datatoken.errors import BadInputError, ChainUnreachableError, StoreError
+from datatoken.rounds.grouping import Rules
 from datatoken.rounds.receipts import Delegation
 from datatoken.service.problems import ServiceCode, ServiceError
 from datatoken.types import Address, Hex32, JobStatus
@@ -41,6 +43,10 @@ class TreeReader(Protocol):
         """Return the records of those DTs that exist."""
         ...
 
+    def mpc(self, operations: Iterable[Hex32]) -> frozenset[Hex32]:
+        """Return those operations that are registered as MPC operations."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class JobFacts:
@@ -52,14 +58,14 @@ class JobFacts:
         Owner of every DT in the job's tree; nobody else has a say.
     composites : frozenset of Hex32
         The DTs with children, the algorithm among them: their owners run servers.
-    timeout : int
-        The shortest `round_timeout` of those that name this recorder, in seconds.
+    rules : Rules
+        The shortest `round_timeout` of those that name this recorder, and the MPC parties.
     """
 
     job: Job
     owners: Mapping[Hex32, Address]
     composites: frozenset[Hex32]
-    timeout: int
+    rules: Rules
 
     def vouches(self, delegation: Delegation, node: Address, now: int) -> bool:
         """Tell whether a delegation makes `node` speak for a DT of this job, now."""
@@ -119,6 +125,7 @@ class Jobs:
             tree = self._documents.tree(found.algorithm)
             members = [found.algorithm, *dict.fromkeys(child for _, child in tree.edges())]
             records = self._documents.find(members)
+            parties = mpc_parties(tree, self._documents.mpc(tree.operations()))
         except (ChainUnreachableError, StoreError, Refused, BadInputError) as error:
             raise ServiceError(ServiceCode.UPSTREAM, error.message) from error
         composites = {dt: ddo for dt, ddo in tree.ddos.items() if ddo.children}
@@ -126,9 +133,12 @@ class Jobs:
             job=found,
             owners={dt: record.owner for dt, record in records.items()},
             composites=frozenset(composites),
-            timeout=min(
-                (ddo.terms.round_timeout for ddo in composites.values() if self._is_named(ddo)),
-                default=Terms().round_timeout,
+            rules=Rules(
+                timeout=min(
+                    (ddo.terms.round_timeout for ddo in composites.values() if self._is_named(ddo)),
+                    default=Terms().round_timeout,
+                ),
+                parties=frozenset(parties),
             ),
         )
 

@@ -12,6 +12,7 @@ from datatoken.service.client import DELEGATION
 from datatoken.service.problems import STATUS
 
 _REF = "#/components/schemas/"
+_ID = {"type": "string", "pattern": "^0x[0-9a-f]{64}$"}
 _MODELS = (SignedReceipt, Acknowledgement, RoundDocument, InclusionProof, NamedRound, Delegation)
 
 
@@ -77,6 +78,24 @@ def _paths() -> dict[str, Any]:
                 parameters=[_path("job")],
             )
         },
+        "/jobs/{job}/introductions": {
+            "post": _operation(
+                "Leave a signed introduction for the other parties of an MPC run; the first one of "
+                "a DT for a request stays. Safe to repeat.",
+                answer={"type": "object"},
+                body={"type": "object"},
+                parameters=[_path("job")],
+            ),
+            "get": _operation(
+                "What the parties have left for a request.",
+                answer={
+                    "type": "object",
+                    "required": ["introductions"],
+                    "properties": {"introductions": {"type": "array", "items": {"type": "object"}}},
+                },
+                parameters=[_path("job"), _query("request")],
+            ),
+        },
         "/healthz": {
             "get": {
                 "summary": "Whether rounds are being logged.",
@@ -96,7 +115,7 @@ def _operation(
     summary: str,
     *,
     answer: str | dict[str, Any],
-    body: str | None = None,
+    body: str | dict[str, Any] | None = None,
     parameters: list[dict[str, Any]] | None = None,
     signed: bool = True,
 ) -> dict[str, Any]:
@@ -122,8 +141,11 @@ def _json(schema: str | dict[str, Any]) -> dict[str, Any]:
 
 
 def _path(name: str) -> dict[str, Any]:
-    schema = {"type": "string", "pattern": "^0x[0-9a-f]{64}$"}
-    return {"name": name, "in": "path", "required": True, "schema": schema}
+    return {"name": name, "in": "path", "required": True, "schema": _ID}
+
+
+def _query(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": True, "schema": _ID}
 
 
 def _header(name: str) -> dict[str, Any]:

@@ -27,6 +27,7 @@ class ServiceCode(StrEnum):
     RECEIPT_INVALID = "RECEIPT_INVALID"
     RECEIPT_UNKNOWN = "RECEIPT_UNKNOWN"
     DELEGATION_EXPIRED = "DELEGATION_EXPIRED"
+    INTRODUCED_ALREADY = "INTRODUCED_ALREADY"
     ASSET_UNKNOWN = "ASSET_UNKNOWN"
     ASSET_BUSY = "ASSET_BUSY"
     POLICY = "POLICY"
@@ -62,6 +63,7 @@ STATUS: dict[ServiceCode, int] = {
     ServiceCode.RUN_UNKNOWN: 404,
     ServiceCode.RESULT_UNKNOWN: 404,
     ServiceCode.METHOD_NOT_ALLOWED: 405,
+    ServiceCode.INTRODUCED_ALREADY: 409,
     ServiceCode.ASSET_BUSY: 409,
     ServiceCode.AUTHORIZATION_DECIDED: 409,
     ServiceCode.NOT_GRANTED: 409,
@@ -89,6 +91,7 @@ HINTS: dict[ServiceCode, str] = {
     ServiceCode.NOT_GRANTED: "Grant it with the owner's own key: datatoken grant.",
     ServiceCode.RUN_NOT_FINISHED: "Ask again when all parties have finished.",
     ServiceCode.RESULT_UNKNOWN: "See the list of results.",
+    ServiceCode.INTRODUCED_ALREADY: "Each request starts one run: sign a new compute request.",
     ServiceCode.TOO_MANY: "Send it again later, when earlier ones are dealt with.",
     ServiceCode.UPSTREAM: "Send it again later: chain or store did not answer.",
 }

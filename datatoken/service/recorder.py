@@ -22,7 +22,7 @@ from datatoken.rounds.documents import (
     NamedRound,
     RoundDocument,
 )
-from datatoken.rounds.grouping import DEFAULT_LINGER
+from datatoken.rounds.grouping import DEFAULT_LINGER, Rules
 from datatoken.rounds.receipts import Acknowledgement, Delegation, SignedReceipt
 from datatoken.service.book import RoundBook
 from datatoken.service.jobs import JobFacts
@@ -84,7 +84,7 @@ class Recorder:
         self.address = signer.address
         self._signer, self._network, self._jobs, self._ledger = signer, network, jobs, ledger
         self._auditors, self._clock = frozenset(auditors), clock
-        self.book = RoundBook(self.address, network, ledger, self._timeout_of, linger)
+        self.book = RoundBook(self.address, network, ledger, self._rules_of, linger)
 
     # Receipts
 
@@ -161,12 +161,8 @@ class Recorder:
         """
         now = int(self._clock())
         facts = self._jobs.get(job)
-        speaks = account in {facts.owners.get(dt) for dt in facts.composites} or (
-            delegation is not None
-            and delegation.dt in facts.composites
-            and self._of_this_chain(delegation)
-            and facts.vouches(delegation, account, now)
-        )
+        owners = {facts.owners.get(dt) for dt in facts.composites}
+        speaks = account in owners or self.speaks_for(job, account, delegation) in facts.composites
         if not speaks:
             raise ServiceError(
                 ServiceCode.NOT_ENTITLED, "Only the owner of a composite of the job names rounds."
@@ -191,7 +187,7 @@ class Recorder:
         self, job: Hex32, account: Address, delegation: Delegation | None, since: int
     ) -> list[bytes]:
         """Return one page of stored documents after number `since`; raise `ServiceError`."""
-        self._entitled(job, account, delegation)
+        self.check_entitled(job, account, delegation)
         page: list[bytes] = []
         size = 0
         for content in self._ledger.documents(job, since, PAGE_DOCUMENTS):
@@ -205,7 +201,7 @@ class Recorder:
         self, job: Hex32, account: Address, delegation: Delegation | None, receipt: Hex32
     ) -> InclusionProof:
         """Return the inclusion proof of a receipt; raise `ServiceError`."""
-        self._entitled(job, account, delegation)
+        self.check_entitled(job, account, delegation)
         content = self._ledger.document_of(job, receipt)
         if content is None:
             raise ServiceError(
@@ -214,34 +210,39 @@ class Recorder:
         document = parse_document(RoundDocument, content, "document", MAX_DOCUMENT_BYTES)
         return document.proof(receipt)
 
-    def _entitled(self, job: Hex32, account: Address, delegation: Delegation | None) -> None:
-        """Refuse an account that is neither participant nor auditor."""
+    def check_entitled(self, job: Hex32, account: Address, delegation: Delegation | None) -> None:
+        """Refuse an account that is neither participant nor auditor; raise `ServiceError`."""
         facts = self._jobs.get(job)
         entitled = (
             account in self._auditors
             or account in (self.address, facts.job.guarantor)
             or account in facts.owners.values()
             or self._ledger.is_reporter(job, account)
-            or (
-                delegation is not None
-                and self._of_this_chain(delegation)
-                and facts.vouches(delegation, account, int(self._clock()))
-            )
+            or self.speaks_for(job, account, delegation) is not None
         )
         if not entitled:
             raise ServiceError(
                 ServiceCode.NOT_ENTITLED, "The account is neither participant nor auditor."
             )
 
+    def speaks_for(
+        self, job: Hex32, account: Address, delegation: Delegation | None
+    ) -> Hex32 | None:
+        """Return the DT of the job that a delegation lets `account` speak for, now."""
+        if delegation is None or not self._of_this_chain(delegation):
+            return None
+        vouched = self._jobs.get(job).vouches(delegation, account, int(self._clock()))
+        return delegation.dt if vouched else None
+
     def _of_this_chain(self, delegation: Delegation) -> bool:
         expected = (self._network.chain_id, self._network.tokens)
         return (delegation.chain_id, delegation.registry) == expected
 
-    def _timeout_of(self, job: Hex32) -> int:
+    def _rules_of(self, job: Hex32) -> Rules:
         try:
-            return self._jobs.get(job).timeout
+            return self._jobs.get(job).rules
         except ServiceError:  # chain or store is out of reach after a restart
-            return Terms().round_timeout
+            return Rules(Terms().round_timeout)
 
     # For the logger
 

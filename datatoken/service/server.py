@@ -17,6 +17,7 @@ from datatoken.service.jobs import Jobs
 from datatoken.service.ledger import Ledger
 from datatoken.service.logger import ChainAppender, RoundLogger
 from datatoken.service.recorder import Recorder
+from datatoken.service.rendezvous import Introductions, Rendezvous
 from datatoken.service.running import alone, cannot_listen, configure_logging, end_on_sigterm
 from datatoken.types import Address
 
@@ -77,6 +78,7 @@ def serve(settings: RecorderSettings, ready: Callable[[str], None]) -> None:
         alone(settings.state, "recorder"),
         Site.open(settings.deployment, settings.store, settings.state) as site,
         contextlib.closing(Ledger(settings.state / "recorder.sqlite")) as ledger,
+        contextlib.closing(Introductions(settings.state / "introductions.sqlite")) as introductions,
         site.sender(settings.signer) as sender,
     ):
         settings.deployment.verify(site.rpc)
@@ -92,7 +94,7 @@ def serve(settings: RecorderSettings, ready: Callable[[str], None]) -> None:
         logger = RoundLogger(recorder, ChainAppender(sender, site.contracts.log))
         try:
             server = create_server(
-                create_app(recorder, logger),
+                create_app(recorder, logger, Rendezvous(recorder, introductions)),
                 host=settings.host,
                 port=settings.port,
                 threads=THREADS,

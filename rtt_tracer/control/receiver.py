@@ -17,7 +17,7 @@ from datatoken.errors import BadInputError, LocalEnvironmentError
 from datatoken.types import Hex32
 from rtt_tracer.agreement.introductions import certificate_digest
 from rtt_tracer.control.messages import Final, Message, Stop, unpack
-from rtt_tracer.control.shares import ShareFolder, ShareError
+from rtt_tracer.control.shares import ShareError, ShareFolder
 from rtt_tracer.control.wire import (
     MAX_CALL_SECONDS,
     MAX_CALLS,

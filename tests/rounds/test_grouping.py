@@ -8,12 +8,22 @@ from hypothesis import strategies as st
 
 from datatoken.authorization.view import RoundGroup
 from datatoken.rounds.documents import Closing, NamedRound, RoundKey
-from datatoken.rounds.grouping import Phase, Placement, Round, due, lingered, place, regroup
+from datatoken.rounds.grouping import (
+    Phase,
+    Placement,
+    Round,
+    Rules,
+    due,
+    lingered,
+    place,
+    regroup,
+)
 from datatoken.rounds.receipts import ZERO_HEAD, Receipt
 from datatoken.types import MessageKind
 
 JOB, REQUEST = "0x" + "01" * 32, "0x" + "02" * 32
 ADDRESS = "0x" + "aa" * 20
+RULES = Rules(timeout=60)
 
 
 def digest(number: int) -> str:
@@ -120,8 +130,8 @@ def test_one_participant_stalling_the_rest_ends_at_the_timeout() -> None:
         run="1", kind=MessageKind.TRAIN, input=digest(1), members=[digest(1), digest(2)], by=ADDRESS
     )
 
-    assert due(opened, [named], now=159, timeout=60) is None
-    assert due(opened, [named], now=160, timeout=60) is Closing.TIMEOUT
+    assert due(opened, [named], RULES, now=159) is None
+    assert due(opened, [named], RULES, now=160) is Closing.TIMEOUT
 
 
 def test_round_is_over_when_all_named_members_have_reported() -> None:
@@ -131,10 +141,10 @@ def test_round_is_over_when_all_named_members_have_reported() -> None:
     )
     by_number = NamedRound(run="1", kind=MessageKind.TRAIN, input=digest(1), expected=2, by=ADDRESS)
 
-    assert due(opened, [by_dt], now=0, timeout=60) is Closing.COMPLETE
-    assert due(opened, [by_number], now=0, timeout=60) is None
-    assert due(opened, [by_number, by_dt], now=0, timeout=60) is Closing.COMPLETE
-    assert due(replace(opened, phase=Phase.CLOSED), [by_dt], now=0, timeout=60) is None
+    assert due(opened, [by_dt], RULES, now=0) is Closing.COMPLETE
+    assert due(opened, [by_number], RULES, now=0) is None
+    assert due(opened, [by_number, by_dt], RULES, now=0) is Closing.COMPLETE
+    assert due(replace(opened, phase=Phase.CLOSED), [by_dt], RULES, now=0) is None
 
 
 def test_late_receipt_joins_its_own_round_and_ends_no_other() -> None:

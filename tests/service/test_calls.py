@@ -276,7 +276,7 @@ def test_openapi_describes_every_route(recorder: Running) -> None:
 
     assert set(document["paths"]) == {
         "/receipts", "/jobs/{job}/documents", "/jobs/{job}/proofs/{receipt}",
-        "/jobs/{job}/rounds", "/healthz", "/metrics",
+        "/jobs/{job}/rounds", "/jobs/{job}/introductions", "/healthz", "/metrics",
     }  # fmt: skip
     named = set(document["components"]["schemas"])
     text = json.dumps(document)
