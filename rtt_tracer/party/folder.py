@@ -111,7 +111,7 @@ class RunFolder:
         """Write how the run has ended."""
         facts: dict[str, object] = {}
         if outcome.reason is not None:
-            facts = {"reason": outcome.reason.value, "sentence": outcome.sentence}
+            facts = {"reason": str(outcome.reason), "sentence": outcome.sentence}
         self.note(outcome.state.value, facts, state=outcome.state.value, **facts)
 
     def close(self) -> None:

@@ -26,11 +26,11 @@ from rtt_tracer.engines.events import EngineEvent, EventKind
 from rtt_tracer.party import steps
 from rtt_tracer.party.leases import Leases
 from rtt_tracer.party.outline import Outline
-from rtt_tracer.party.steps import Action, Event, Go, Note, Outcome, Say, State
+from rtt_tracer.party.steps import Action, Event, Go, Note, Outcome, Say, State, outcome_of
 from rtt_tracer.settings import DeadlineSettings
 
-GRACE = 4.0
-"""Seconds in which a peer's own word explains a lost peer or a broken engine."""
+GRACE = 6.0
+"""Seconds in which a peer's word, or its silence, may explain a broken engine better."""
 
 
 class Phase(IntEnum):
@@ -67,7 +67,7 @@ class Stages:
         self._stored = -1
         self._ready = self._inputs_in = False
         self._results_in, self._results_out = not outline.receives, not outline.sends_results
-        self._end: EngineEvent | None = None
+        self.end: EngineEvent | None = None
         self._exit: int | None = None
         self._broken: tuple[float, Outcome] | None = None
         self._started = self._since = self._engine_heard = now
@@ -80,7 +80,7 @@ class Stages:
             try:
                 self._hear(event, now)
             except Refused as refused:
-                self._fail(refused.reason, refused.message)
+                self._finish(outcome_of(refused))
         return self.advance(now)
 
     def advance(self, now: float) -> list[Action]:
@@ -91,7 +91,7 @@ class Stages:
             while self.outcome is None and self._step(now):
                 pass
         except Refused as refused:
-            self._fail(refused.reason, refused.message)
+            self._finish(outcome_of(refused))
         asks = self.outcome is None and self.phase < Phase.ENDING
         if asks and (stage := self.leases.wanted(now)) is not None:
             self._out.append(steps.Ask(stage))
@@ -106,8 +106,7 @@ class Stages:
                 if dt in self.outline.peers:
                     self._peer(dt, message, at)
             case steps.Lost(dt) if dt not in self.finals:
-                why = f"DT {short(dt)} can't be reached any more."
-                self._suspect(_failed(Reason.PARTY_MISSING, why), now)
+                self._fail(Reason.PARTY_MISSING, f"DT {short(dt)} can't be reached any more.")
             case steps.Granted(stage):
                 self.leases.allow(stage, now)
             case steps.Denied(stage, reason, sentence):
@@ -120,7 +119,7 @@ class Stages:
                 self._engine(said, now)
             case steps.EngineGone(code):
                 self._exit = code
-                if self._end is None or code != 0:
+                if self.end is None or code != 0:
                     why = f"The engine's process has ended with exit code {code}."
                     self._suspect(_failed(Reason.ENGINE_FAILED, why), now)
             case steps.InputsIn():
@@ -130,7 +129,7 @@ class Stages:
             case steps.ResultsOut():
                 self._results_out = True
             case steps.Signed(stage, receipt, at):
-                self._check(stage).sign(self.outline.me, receipt, at)
+                self.check(stage).sign(self.outline.me, receipt, at)
                 self._out.append(Say(SignMessage(number=stage, receipt=receipt)))
                 self._out.append(Note("signed", {"stage": stage}))
             case steps.Trouble(reason, sentence):
@@ -145,10 +144,10 @@ class Stages:
                 self.agreed[dt] = agreed
                 check_agreed(self.outline.agreed, {dt: agreed})
             case Commit(number=number, commitment=commitment):
-                self._check(number, dt).commit(dt, commitment)
+                self.check(number, dt).commit(dt, commitment)
                 self.commitments.setdefault(number, {})[dt] = commitment
             case SignMessage(number=number, receipt=receipt):
-                self._check(number, dt).sign(dt, receipt, at)
+                self.check(number, dt).sign(dt, receipt, at)
             case Final():
                 if self.finals.setdefault(dt, message) != message:
                     raise Refused(
@@ -175,7 +174,7 @@ class Stages:
                 if not self._committed(self.outline.busy):
                     why = f"The engine has ended in stage {self.stage} of {self.outline.busy}."
                     raise Refused(Reason.ENGINE_FAILED, why)
-                self._end = event
+                self.end = event
             case EventKind.FAILED:
                 why = f"The engine has failed: {clean(event.message or event.code or '')[:500]}"
                 self._suspect(_failed(Reason.ENGINE_FAILED, why), now)
@@ -214,7 +213,7 @@ class Stages:
         return self._late_stage() if waited > limits.stage else None
 
     def _late_stage(self) -> Outcome:
-        limit, check = self.deadlines.stage, self._check(self.stage)
+        limit, check = self.deadlines.stage, self.check(self.stage)
         if not self._committed(self.stage):
             return _deadline(f"Stage {self.stage} has not ended", limit)
         if self._stored < self.stage:
@@ -234,6 +233,7 @@ class Stages:
                     return False
                 self._enter(Phase.PREPARING, now)
                 self._out.append(Note("agreed", {"agreed": self.outline.agreed}, State.AGREED))
+                self._out.append(steps.StartEngine())
                 return True
             case Phase.PREPARING:
                 return self._ready and self._inputs_in and self._go(now)
@@ -260,7 +260,7 @@ class Stages:
         return True
 
     def _step_running(self, now: float) -> bool:
-        number, check = self.stage, self._check(self.stage)
+        number, check = self.stage, self.check(self.stage)
         if not self._committed(number):
             return False
         if self._stored == number:
@@ -279,7 +279,7 @@ class Stages:
         return True
 
     def _step_ending(self) -> bool:
-        if self._end is None or self._exit != 0:
+        if self.end is None or self._exit != 0:
             return False
         if not self._results_out:
             return self._once("send results", steps.SendResults())
@@ -297,12 +297,13 @@ class Stages:
 
     def _own_final(self) -> Final:
         """Return the last word: parties that are not linked vouch for the agreement alone."""
-        digest = self._end.digest if self._end is not None and self.outline.role.linked else None
+        digest = self.end.digest if self.end is not None and self.outline.role.linked else None
         return Final(digest=digest or self.outline.agreed, checkpoints=self.outline.last + 1)
 
     # Small things
 
-    def _check(self, number: int, dt: Hex32 = "") -> Checkpoint:
+    def check(self, number: int, dt: Hex32 = "") -> Checkpoint:
+        """Return a checkpoint; raise `Refused` when `dt` speaks of one that there is not."""
         if number > self.outline.last:
             why = f"DT {short(dt)} speaks of stage {number}; the last one is {self.outline.last}."
             raise Refused(Reason.CHECKPOINT_MISMATCH, why)
@@ -320,7 +321,7 @@ class Stages:
     def _commit(self, commitment: Hex32) -> None:
         """Commit to what the own engine has at the end of the stage that runs."""
         number, me = self.stage, self.outline.me
-        self._check(number).commit(me, commitment)
+        self.check(number).commit(me, commitment)
         self.commitments.setdefault(number, {})[me] = commitment
         self._out.append(Say(Commit(number=number, commitment=commitment)))
         self._out.append(Note("checkpoint", {"stage": number}))
@@ -342,7 +343,7 @@ class Stages:
         if self._broken is None:
             self._broken = (now, outcome)
 
-    def _fail(self, reason: Reason, sentence: str) -> None:
+    def _fail(self, reason: str, sentence: str) -> None:
         self._finish(_failed(reason, sentence))
 
     def _finish(self, outcome: Outcome, *, tell: bool = True) -> None:
@@ -351,12 +352,12 @@ class Stages:
         self.outcome, self.phase = outcome, Phase.OVER
         if tell and outcome.reason is not None:
             self._out.append(
-                Say(Stop(reason=outcome.reason.value, sentence=outcome.sentence[:1000]))
+                Say(Stop(reason=str(outcome.reason), sentence=outcome.sentence[:1000]))
             )
         self._out.append(steps.Finish(outcome))
 
 
-def _failed(reason: Reason, sentence: str) -> Outcome:
+def _failed(reason: str, sentence: str) -> Outcome:
     return Outcome(State.FAILED, reason, sentence)
 
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from datatoken.authorization.reasons import Reason
+from datatoken.authorization.reasons import Reason, Refused
+from datatoken.errors import DataTokenError, ExitCode
 from datatoken.rounds.receipts import SignedReceipt
 from datatoken.types import Hex32
 from rtt_tracer.control.messages import Message
@@ -37,8 +38,38 @@ class Outcome:
     """How a run has ended at this party."""
 
     state: State
-    reason: Reason | None = None
+    reason: str | None = None
+    """A `Reason`, or the code of an error that is none."""
     sentence: str = ""
+    exit_code: ExitCode | None = None
+
+    @property
+    def code(self) -> ExitCode:
+        """What the party's process returns."""
+        if self.exit_code is not None:
+            return self.exit_code
+        plain = {State.FINISHED: ExitCode.OK, State.REFUSED: ExitCode.REFUSED}
+        return plain.get(self.state, ExitCode.RUN_FAILED)
+
+
+NOT_MINE = frozenset(
+    {
+        Reason.PARTY_MISSING,
+        Reason.PARTY_STOPPED,
+        Reason.CHECKPOINT_MISMATCH,
+        Reason.DEADLINE_PASSED,
+        Reason.ENGINE_FAILED,
+    }
+)
+"""Reasons that are no refusal of the own gate: something has failed."""
+
+
+def outcome_of(error: DataTokenError) -> Outcome:
+    """Return how an error ends the run."""
+    if isinstance(error, Refused):
+        state = State.FAILED if error.reason in NOT_MINE else State.REFUSED
+        return Outcome(state, error.reason, error.message)
+    return Outcome(State.FAILED, error.code, error.message, error.exit_code)
 
 
 # What the machine hears
@@ -118,7 +149,7 @@ class Signed:
 class Trouble:
     """Something that the driver was asked to do has failed."""
 
-    reason: Reason
+    reason: str
     sentence: str
 
 
@@ -170,6 +201,11 @@ class Go:
 
 
 @dataclass(frozen=True, slots=True)
+class StartEngine:
+    """All have agreed: start the engine, where it has not been started before."""
+
+
+@dataclass(frozen=True, slots=True)
 class SendShares:
     """Send every linked party its own shares of the rows."""
 
@@ -212,4 +248,4 @@ class Finish:
     outcome: Outcome
 
 
-Action = Say | Ask | Go | SendShares | SendResults | Sign | Store | Note | Finish
+Action = Say | Ask | StartEngine | Go | SendShares | SendResults | Sign | Store | Note | Finish
