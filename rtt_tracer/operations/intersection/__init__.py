@@ -1,0 +1,1 @@
+"""Which customers two owners have in common."""

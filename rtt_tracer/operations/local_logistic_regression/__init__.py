@@ -1,0 +1,1 @@
+"""An owner's own model, on the owner's rows alone."""
