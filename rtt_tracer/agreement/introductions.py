@@ -7,6 +7,7 @@ It need not be believed: it can only withhold one, and then the run does not sta
 
 import base64
 import binascii
+import ipaddress
 import re
 from collections.abc import Iterable
 from typing import Annotated, Literal, Protocol
@@ -27,7 +28,6 @@ _PEM = re.compile(
 )
 
 RunId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9.:\-]{0,252}$")]
 
 
 def certificate_digest(pem: str) -> Hex32:
@@ -48,6 +48,19 @@ def _one_certificate(pem: str) -> str:
     certificate_digest(pem)
     return pem
 
+
+def _host(text: str) -> str:
+    if ":" in text:  # no scheme that gRPC would know, and no port
+        ipaddress.IPv6Address(text)
+    return text
+
+
+Host = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9:][A-Za-z0-9.:\-]{0,252}$"),
+    AfterValidator(_host),
+]
+"""A name or an IP literal."""
 
 Certificate = Annotated[str, AfterValidator(_one_certificate)]
 """One self-signed X.509 certificate in PEM: the only one that its peers take for this party."""

@@ -189,13 +189,13 @@ def make_plan(
         raise Refused(
             Reason.OPERATION_NOT_REGISTERED, f"Operation {missing[0][:10]}… is not registered."
         )
+    participants = _participants(tree, mpc, records)
     request, digest = signed.request, signed.digest()
     artefact = mpc_artefact(mpc[id].bundle for id in tree.operations() if id in mpc)
     if (request.operation, request.parameters) != (artefact, parameters_digest(parameters)):
         raise Refused(
             Reason.REQUEST_MISMATCH, "The compute request names other operations or parameters."
         )
-    participants = _participants(tree, mpc, records)
     roles = [one.role for one in participants]
     return Plan(
         job=request.job,
