@@ -30,8 +30,8 @@ def openapi() -> dict[str, Any]:
         },
         "paths": _paths(),
         "components": {
-            "schemas": {**schemas["$defs"], "Problem": _problem(), "Naming": _naming()},
-            "parameters": {name: _header(name) for name in (*signing.SIGNED_HEADERS, DELEGATION)},
+            "schemas": {**schemas["$defs"], "Problem": problem(), "Naming": _naming()},
+            "parameters": {name: header(name) for name in (*signing.SIGNED_HEADERS, DELEGATION)},
         },
     }
 
@@ -39,7 +39,7 @@ def openapi() -> dict[str, Any]:
 def _paths() -> dict[str, Any]:
     return {
         "/receipts": {
-            "post": _operation(
+            "post": operation(
                 "Send a receipt; it is on disk when the answer comes. Safe to repeat.",
                 answer=_REF + "Acknowledgement",
                 body=_REF + "SignedReceipt",
@@ -47,7 +47,7 @@ def _paths() -> dict[str, Any]:
             )
         },
         "/jobs/{job}/documents": {
-            "get": _operation(
+            "get": operation(
                 "Round documents after number `since`, in pages; an empty page is the end.",
                 answer={
                     "type": "object",
@@ -63,14 +63,14 @@ def _paths() -> dict[str, Any]:
             )
         },
         "/jobs/{job}/proofs/{receipt}": {
-            "get": _operation(
+            "get": operation(
                 "Inclusion proof of a receipt.",
                 answer=_REF + "InclusionProof",
                 parameters=[_path("job"), _path("receipt")],
             )
         },
         "/jobs/{job}/rounds": {
-            "post": _operation(
+            "post": operation(
                 "Say who is expected in a round, and what the server claims of it. It closes a "
                 "round early and never admits or removes a receipt.",
                 answer={"type": "object"},
@@ -79,14 +79,14 @@ def _paths() -> dict[str, Any]:
             )
         },
         "/jobs/{job}/introductions": {
-            "post": _operation(
+            "post": operation(
                 "Leave a signed introduction for the other parties of an MPC run; the first one of "
                 "a DT for a request stays. Safe to repeat.",
                 answer={"type": "object"},
                 body={"type": "object"},
                 parameters=[_path("job")],
             ),
-            "get": _operation(
+            "get": operation(
                 "What the parties have left for a request.",
                 answer={
                     "type": "object",
@@ -111,18 +111,24 @@ def _paths() -> dict[str, Any]:
     }
 
 
-def _operation(
+def operation(
     summary: str,
     *,
     answer: str | dict[str, Any],
     body: str | dict[str, Any] | None = None,
     parameters: list[dict[str, Any]] | None = None,
     signed: bool = True,
+    delegated: bool = True,
 ) -> dict[str, Any]:
-    headers = [
-        {"$ref": f"#/components/parameters/{name}"}
-        for name in (*signing.SIGNED_HEADERS, DELEGATION)
-    ]
+    """Return one operation: what it takes and answers, as schemas or references to them.
+
+    Parameters
+    ----------
+    signed, delegated : bool
+        Whether the headers of signed requests, and a delegation, are among its parameters.
+    """
+    names = (*signing.SIGNED_HEADERS, *([DELEGATION] if delegated else []))
+    headers = [{"$ref": f"#/components/parameters/{name}"} for name in names]
     found: dict[str, Any] = {
         "summary": summary,
         "parameters": [*(parameters or []), *(headers if signed else [])],
@@ -148,7 +154,8 @@ def _query(name: str) -> dict[str, Any]:
     return {"name": name, "in": "query", "required": True, "schema": _ID}
 
 
-def _header(name: str) -> dict[str, Any]:
+def header(name: str) -> dict[str, Any]:
+    """Return the description of a header of signed requests."""
     described = {
         signing.ACCOUNT: "The account that signs.",
         signing.TIMESTAMP: f"Unix seconds, within {signing.MAX_SKEW} of the service's clock.",
@@ -165,7 +172,8 @@ def _header(name: str) -> dict[str, Any]:
     }
 
 
-def _problem() -> dict[str, Any]:
+def problem() -> dict[str, Any]:
+    """Return the schema of a refusal."""
     return {
         "type": "object",
         "required": ["code", "message", "hint"],
