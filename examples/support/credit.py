@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from datatoken.ddo.tables import ColumnSpec, TableSchema
 from datatoken.errors import BadInputError
 from examples.support.datasets import cache_folder, find_file
 
@@ -27,9 +28,30 @@ SHA256 = "a0f0ab49d6326671d6cd83be5c88dcf18007025fe9a53ecd699119c871176ca1"
 KEY, LABEL = "ID", "default"
 SEED = 20261123
 
-A_COLUMNS = ("LIMIT_BAL", "SEX", "EDUCATION", "MARRIAGE", "AGE")
+A_COLUMNS: tuple[str, ...] = ("LIMIT_BAL", "SEX", "EDUCATION", "MARRIAGE", "AGE")
 A_COLUMNS += tuple(f"{name}{month}" for name in ("BILL_AMT", "PAY_AMT") for month in range(1, 7))
 B_COLUMNS = tuple(f"PAY_{month}" for month in (0, 2, 3, 4, 5, 6))
+
+Spec = ColumnSpec
+SPECS: Mapping[str, Spec] = {
+    LABEL: Spec(type="category", categories=[0, 1], description="1: did not pay back"),
+    "LIMIT_BAL": Spec(type="float", minimum=0, maximum=2_000_000),
+    "SEX": Spec(type="category", categories=[1, 2]),
+    "EDUCATION": Spec(type="category", categories=list(range(7))),
+    "MARRIAGE": Spec(type="category", categories=list(range(4))),
+    "AGE": Spec(type="int", minimum=18, maximum=120),
+    **{f"BILL_AMT{n}": Spec(type="float", minimum=-1e6, maximum=4e6) for n in range(1, 7)},
+    **{f"PAY_AMT{n}": Spec(type="float", minimum=0, maximum=4e6) for n in range(1, 7)},
+    **{name: Spec(type="category", categories=list(range(-2, 9))) for name in B_COLUMNS},
+    # The stand-in's.
+    "Age": Spec(type="int", minimum=18, maximum=120),
+    "Seniority": Spec(type="int", minimum=0, maximum=80),
+    "Time": Spec(type="int", minimum=0, maximum=120),
+    "Expenses": Spec(type="float", minimum=0, maximum=1_000),
+    **{name: Spec(type="float", minimum=0, maximum=1e6) for name in ("Assets", "Debt")},
+    **{name: Spec(type="float", minimum=0, maximum=5e4) for name in ("Income", "Amount", "Price")},
+}
+"""What a bank declares of its columns: bounds that it would give without looking at rows."""
 
 STAND_IN_A = ("Job", "Home", "Records", "Age", "Seniority", "Marital")
 
@@ -55,6 +77,17 @@ class Credit:
     def columns(self, bank: str) -> list[str]:
         """Return a bank's columns, without key and label."""
         return [c for c in self.tables[bank].columns if c not in (KEY, LABEL)]
+
+    def schema(self, bank: str) -> TableSchema:
+        """Return what the bank's document declares of its table."""
+        table = self.tables[bank]
+        return TableSchema(
+            key=KEY,
+            columns={
+                column: SPECS.get(column) or _texts(table[column])
+                for column in (*self.columns(bank), LABEL)
+            },
+        )
 
     def save(self, bank: str, path: Path) -> Path:
         """Write a bank's table as CSV, readable by nobody else; return the path."""
@@ -82,6 +115,10 @@ def load_credit(rows: int | None = None) -> Credit:
     frame = frame.iloc[np.sort(order)].reset_index(drop=True)
     tables = {bank: frame[[KEY, *own, LABEL]].copy() for bank, own in columns.items()}
     return Credit(title, tables)
+
+
+def _texts(column: "pd.Series[str]") -> Spec:
+    return Spec(type="category", categories=sorted(set(column)))
 
 
 Loaded = tuple[str, "pd.DataFrame", Mapping[str, Sequence[str]]]

@@ -12,6 +12,7 @@ from datatoken.ddo import (
     Terms,
     Workflow,
 )
+from datatoken.ddo.tables import TableSchema
 from datatoken.types import Address, Hex32, Scalar
 
 PURPOSE = "a credit-default model"
@@ -35,15 +36,21 @@ def terms(guarantor: Address) -> Terms:
 
 
 def data(
-    name: str, provider: str, endpoint: str, operations: Sequence[Hex32], terms: Terms, rows: int
+    name: str,
+    provider: str,
+    endpoint: str,
+    operations: Sequence[Hex32],
+    terms: Terms,
+    schema: TableSchema,
 ) -> Metadata:
     """Return the document of a table in a bank's private domain."""
     extra = ExtraParams(
         name=name,
-        description=f"{rows:,} customers; the rows stay in the private domain of {provider}.",
+        description=f"Credit customers; the rows stay in the private domain of {provider}.",
         provider=provider,
         price="0",
         terms=terms,
+        table_schema=schema,
     )
     service = Service(
         type="data", endpoint=endpoint, supported_ops=list(operations), extra_params=extra

@@ -10,7 +10,6 @@ from typing import Literal
 
 import httpx
 
-from datatoken.errors import LocalEnvironmentError
 from datatoken.roles.owner import AssetOwner
 from datatoken.types import Hex32
 from examples.support.accounts import Account
@@ -19,6 +18,7 @@ from examples.support.ground import ROOT, Ground
 from examples.support.processes import Process, Processes, program
 from examples.support.recorder import START
 from rtt_tracer.control.certificates import make_certificate
+from rtt_tracer.settings import EngineSettings
 
 DELEGATED_SECONDS = 7 * 24 * 3600
 Domain = Literal["private", "federated"]
@@ -117,13 +117,9 @@ def engine_python(engine: str) -> Path:
     return ROOT / ".engines" / engine / "bin" / "python"
 
 
-def check_engine(engine: str) -> None:
-    """Raise `LocalEnvironmentError` where an engine's environment is not there."""
-    if not engine_python(engine).exists():
-        raise LocalEnvironmentError(
-            f"The {engine} engine's environment is not at {engine_python(engine)}.",
-            f"Make it: make {engine}.",
-        )
+def engine_settings() -> EngineSettings:
+    """Return where the engines' environments of this checkout are."""
+    return EngineSettings(spu=str(engine_python("spu")), rosetta=str(engine_python("rosetta")))
 
 
 def start_host(

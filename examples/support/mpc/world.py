@@ -3,12 +3,13 @@
 Every step is a call that a person in that role makes; nothing is run here yet.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from datatoken.ddo import Metadata, RecorderRef
-from datatoken.roles.administrator import Administrator
+from datatoken.roles.administrator import Administrator, complete_document
 from datatoken.roles.owner import AssetOwner
 from datatoken.roles.providers import AlgorithmProvider, ComputeProvider, DataProvider
 from datatoken.roles.regulator import Regulator
@@ -21,6 +22,7 @@ from examples.support.mpc import assets
 from examples.support.mpc.hosts import (
     Host,
     Mode,
+    engine_settings,
     start_host,
     wait_for_hosts,
     write_settings,
@@ -28,7 +30,8 @@ from examples.support.mpc.hosts import (
 from examples.support.processes import Processes, free_port
 from examples.support.recorder import endpoint_of, start_recorder
 from rtt_tracer.bundle import bundle_folder
-from rtt_tracer.document import document_of
+from rtt_tracer.document import read_source, source_fields
+from rtt_tracer.party.engines import engine_of
 
 BANKS = ("A", "B")
 FINTECH = "C"
@@ -81,14 +84,16 @@ class CreditWorld(Ground):
         """Return what this demo calls a DT."""
         return next((name for name, own in self.dts.items() if own == dt), f"{dt[:10]}…")
 
-    def client(self, host: str, caller: str = FINTECH) -> AssetServiceClient:
-        """Return a client of a service, which signs with `caller`'s key."""
+    @contextmanager
+    def client(self, host: str, caller: str = FINTECH) -> Iterator[AssetServiceClient]:
+        """Give a client of a service, which signs with `caller`'s key."""
         asked = self.hosts[host]
-        return AssetServiceClient(
-            asked.endpoint,
-            self.accounts[caller].signer,
-            certificates=asked.certificate.read_text(encoding="utf-8"),
-        )
+        signer = self.accounts[caller].signer
+        client = AssetServiceClient(asked.endpoint, signer, certificates=asked.certificate)
+        try:
+            yield client
+        finally:
+            client.close()
 
     def host_of(self, asset: str) -> Host:
         """Return the service that an asset is at."""
@@ -117,9 +122,10 @@ def start_world(
 def register_operation(world: CreditWorld, folder: Path) -> Hex32:
     """Have the administrator register the operation of a folder; return its id."""
     admin: Administrator = world.administrator()
-    bundle = bundle_folder(folder)
+    bundle, source = bundle_folder(folder), read_source(folder)
+    fields = source_fields(source, engine_of(source.role, engine_settings()).installed())
     world.operations[folder.name] = admin.register_operation(
-        bundle, document_of(folder, bundle, admin.address)
+        bundle, complete_document(bundle, admin.address, fields)
     )
     admin.close()
     return world.operations[folder.name]
@@ -152,7 +158,7 @@ def publish_data(world: CreditWorld, owner: str, operations: Iterable[str]) -> H
         host.endpoint,
         [world.operations[name] for name in operations],
         assets.terms(world.accounts[FINTECH].address),
-        world.credit.rows,
+        world.credit.schema(owner),
     )
     return _publish(world, f"{owner}-data", DataProvider, host, document, table)
 
