@@ -24,6 +24,7 @@ from rtt_tracer.engines.events import (
     order,
     parse_event,
 )
+from rtt_tracer.sandbox.interpreter import program_paths
 from rtt_tracer.sandbox.limits import Limits
 from rtt_tracer.sandbox.pipe import Lines
 from rtt_tracer.sandbox.report import IsolationReport
@@ -79,6 +80,7 @@ class EngineProcess:
             When the program can't be started.
         """
         folder = folder.resolve()
+        readable = _readable(launch)
         (folder / "tmp").mkdir(mode=0o700, exist_ok=True)
         events_out, events_in = os.pipe()
         orders_out, orders_in = os.pipe()
@@ -93,7 +95,7 @@ class EngineProcess:
                 ORDERS_FD: str(orders_out),
             },
             "folder": str(folder),
-            "readable": [str(path) for path in launch.readable],
+            "readable": readable,
             "bind": launch.bind,
             "connect": launch.connect,
             "limits": limits.plain(),
@@ -280,6 +282,18 @@ class EngineProcess:
             self._fail(LIMIT, self._exceeded)
         self._fail(EXITED, f"The engine's process ended {_how(self._exit)} before it said so.")
         self._put(None)
+
+
+def _readable(launch: Launch) -> list[str]:
+    """Return what the process may read: refused by name where it is missing."""
+    program = Path(launch.argv[0])
+    for path in (program, *launch.readable):
+        if not path.is_absolute() or not path.exists():
+            raise LocalEnvironmentError(
+                f"{path} is needed to start the operation, and is not there.",
+                "Look at the engine's path in the settings.",
+            )
+    return [str(path) for path in (*program_paths(program), *launch.readable)]
 
 
 def _how(code: int | None) -> str:

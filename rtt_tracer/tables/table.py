@@ -17,7 +17,7 @@ from rtt_tracer.tables.sources import read_source
 
 ALIGNMENT_DOMAIN = b"datatoken/alignment/1\0"
 MAX_IDS_BYTES = 1 << 30
-SCHEMA_MEMBER = "__schema__"
+IDS_MEMBER, SCHEMA_MEMBER = "ids", "__schema__"
 """Of the `.npz` file that an operation reads: the schema's JSON as uint8."""
 
 
@@ -71,9 +71,24 @@ class PrivateTable:
             self.schema,
         )
 
-    def write_npz(self, path: Path) -> None:
-        """Write the columns and the schema, without ids, readable by their owner alone."""
+    def write_npz(self, path: Path, *, ids: bool = False) -> None:
+        """Write columns and schema for an operation, readable by their owner alone.
+
+        Parameters
+        ----------
+        ids : bool
+            Whether the ids go along, as member ``ids``: for an intersection only.
+
+        Raises
+        ------
+        BadInputError
+            When a column has the name of another member.
+        """
         members = dict(self.columns)
+        if taken := {SCHEMA_MEMBER, *([IDS_MEMBER] if ids else [])} & members.keys():
+            raise BadInputError(f"A column can't be called {min(taken)!r} here.")
+        if ids:
+            members[IDS_MEMBER] = self.ids
         if self.schema is not None:
             text = self.schema.model_dump_json(exclude_none=True).encode()
             members[SCHEMA_MEMBER] = np.frombuffer(text, np.uint8)

@@ -1,3 +1,5 @@
+# Paths are texts for system calls here.
+# ruff: noqa: PTH
 """Watches the operation's processes and ends them all: the last thing that is left of a run."""
 
 import contextlib
@@ -5,12 +7,10 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable
-from typing import Any
 
 from . import usage
+from .launch import Launch
 
-Say = Callable[[dict[str, Any]], None]
 TURN = 0.1
 LOOK = 5  # turns
 
@@ -23,55 +23,51 @@ class Guard:
     child : int
         The operation's own process.
     alone : bool
-        Whether this process is the first of a process namespace: then whatever else runs
+        Whether this is the first process of a process namespace: then whatever else runs
         there belongs to the operation.
+    counted : bool
+        Whether /proc shows the operation's processes.
     lifeline : int
         Descriptor that closes when the supervisor ends.
-    say : callable
-        Tells the supervisor.
     """
 
     def __init__(
-        self,
-        child: int,
-        alone: bool,
-        lifeline: int,
-        folder: str,
-        limits: dict[str, float],
-        say: Say,
+        self, child: int, alone: bool, counted: bool, lifeline: int, launch: Launch
     ) -> None:
-        self._child, self._alone, self._lifeline = child, alone, lifeline
-        self._folder, self._limits, self._say = folder, limits, say
+        self._child, self._alone, self._counted = child, alone, counted
+        self._lifeline, self._launch = lifeline, launch
 
     def watch(self) -> None:
         """Wait until the operation ends, or has to; leave nothing of it behind."""
         os.set_blocking(self._lifeline, False)
-        turn, status, ending = 0, None, False
-        deadline = float("inf")
-        while status is None:
-            word = self._heard()
+        wake, signalled = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(signalled, warn_on_full_buffer=False)
+        looked, deadline = time.monotonic(), float("inf")
+        while (status := self._reap()) is None:
+            word = self._heard(wake)
             if word == b"":
                 break  # the supervisor is gone
-            if word is not None and not ending:
-                ending, deadline = True, time.monotonic() + self._limits["grace_seconds"]
+            if word is not None and deadline == float("inf"):
+                deadline = time.monotonic() + self._launch.limits["grace_seconds"]
                 self._signal(signal.SIGTERM)
             if time.monotonic() > deadline:
                 break
-            turn += 1
-            if turn % LOOK == 0 and (reason := self._exceeded()):
-                self._say({"exceeded": reason})
-                break
-            status = self._reap()
+            if time.monotonic() > looked + TURN * LOOK:
+                looked = time.monotonic()
+                if reason := self._exceeded():
+                    self._launch.say({"exceeded": reason})
+                    break
         left = self._end()
         if status is not None:
-            self._say({"exit": status, "left": left})
+            self._launch.say({"exit": status, "left": left})
 
-    def _heard(self) -> bytes | None:
+    def _heard(self, wake: int) -> bytes | None:
         """Return the supervisor's word, b"" when it is gone, None when there is none."""
-        ready, _, _ = select.select([self._lifeline], [], [], TURN)
-        if not ready:
-            return None
-        with contextlib.suppress(BlockingIOError):
+        ready, _, _ = select.select([self._lifeline, wake], [], [], TURN)
+        if wake in ready:
+            os.read(wake, 512)
+        if self._lifeline in ready:
             return os.read(self._lifeline, 64)
         return None
 
@@ -88,14 +84,21 @@ class Guard:
         return code
 
     def _pids(self) -> list[int]:
-        return usage.descendants(os.getpid())
+        if self._alone and self._counted:
+            return [int(name) for name in os.listdir("/proc") if name.isdecimal() and name != "1"]
+        return usage.descendants(os.getpid()) if self._counted else []
 
     def _exceeded(self) -> str | None:
-        return usage.exceeded(usage.measure(self._pids(), self._folder), self._limits)
+        found = usage.measure(self._pids(), self._launch.folder)
+        return usage.exceeded(found, self._launch.limits)
 
     def _signal(self, number: int) -> int:
-        """Signal all; return how many there were."""
+        """Signal all; return how many there were, as far as that can be seen."""
         pids = self._pids()
+        if self._alone:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(-1, number)
+            return len(pids)
         for pid in pids:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
@@ -103,10 +106,9 @@ class Guard:
 
     def _end(self) -> int:
         """Kill what is left; return how many processes that were."""
-        self._reap()
         left = self._signal(signal.SIGKILL)
         while True:
             self._reap()
             if not self._signal(signal.SIGKILL):
                 return left
-            time.sleep(0.005)
+            time.sleep(0.002)

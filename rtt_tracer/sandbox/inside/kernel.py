@@ -28,7 +28,8 @@ def check(result: int, what: str) -> int:
 
 def syscall(number: int, what: str, *arguments: Any) -> int:
     """Make a system call by number; raise `OSError` when it fails."""
-    return check(int(libc.syscall(ctypes.c_long(number), *arguments)), what)
+    given = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
+    return check(int(libc.syscall(ctypes.c_long(number), *given)), what)
 
 
 def prctl(option: int, what: str, *arguments: int) -> int:

@@ -1,67 +1,145 @@
-"""The warden's main: walls first, then the operation, then the watch."""
+"""The warden's main: walls first, then the operation behind them, then the watch."""
 
-import json
+import contextlib
 import os
 import resource
 import signal
 import sys
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from . import kernel
+from . import bubble, kernel, landlock, namespaces, root, seccomp
 from .guard import Guard
+from .launch import LIFELINE, Launch, read_launch
 
 MB = 1 << 20
-LIFELINE = 0
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> NoReturn:
-    """Read the launch from the first line of stdin, and carry it out."""
-    launch = json.loads(_first_line())
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    """Read the launch from the first line of stdin, and carry it out.
+
+    The strongest way that works here is taken: namespaces of its own making, bubblewrap's,
+    or none.
+    """
+    wrapped = bubble.MARK in sys.argv
+    launch, line = read_launch(int(sys.argv[-1]) if wrapped else LIFELINE)
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the lifeline is how the supervisor speaks
-    kernel.hide()
-    report: list[tuple[str, bool, str]] = [
-        ("clean environment", True, f"{len(launch['environment'])} variables, all given")
-    ]
-    _begin(launch, report)
-
-
-def _begin(launch: dict[str, Any], report: list[tuple[str, bool, str]]) -> NoReturn:
-    why = kernel.attempt(lambda: kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, "subreaper", 1))
-    report.append(("process namespace", False, why or "subreaper instead"))
-    warden = os.getpid()
-    child = os.fork()
-    if child == 0:
-        _operation(launch, report, warden)
-    for descriptor in (launch["events"], launch["orders"]):
+    launch.found("clean environment", None, f"{len(launch.environment)} variables, no secrets")
+    if wrapped:
+        kernel.hide()
+        launch.found("process namespace", None, "bubblewrap")
+        launch.found("file namespace", None, "bubblewrap")
+        _guard(launch, alone=True, rooted=True, cut_off=not launch.network)
+    flags, why = namespaces.possible()
+    if not flags:
+        if program := bubble.find():
+            bubble.become(program, launch, line)
+        kernel.hide()
+        _subreaper(launch, why)
+    namespaces.enter(flags & ~(namespaces.NEW_NETWORK if launch.network else 0))
+    warden = os.fork()
+    if warden == 0:
+        _first_process(launch, flags)
+    for descriptor in (LIFELINE, launch.events, launch.orders, launch.status):
         os.close(descriptor)
-    guard = Guard(child, False, LIFELINE, launch["folder"], launch["limits"], _tell(launch))
-    guard.watch()
+    os.waitpid(warden, 0)
     os._exit(0)
 
 
-def _operation(
-    launch: dict[str, Any], report: list[tuple[str, bool, str]], warden: int
-) -> NoReturn:
+def _first_process(launch: Launch, flags: int) -> NoReturn:
+    """Go on as the first process of the namespace: with it the kernel ends all others."""
+    kernel.prctl(kernel.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG", int(signal.SIGKILL))
+    how = "user namespace" if flags & namespaces.NEW_USER else "as root"
+    launch.found("process namespace", None, f"unshare, {how}")
+    shared = int(launch.limits["memory_mb"]) // 4
+    why = kernel.attempt(lambda: root.build(launch.folder, launch.readable, shared))
+    rooted = launch.found(
+        "file namespace", why, f"{len(launch.readable)} paths beside the system's"
+    )
+    kernel.hide()
+    _guard(launch, alone=True, rooted=rooted, cut_off=not launch.network)
+
+
+def _subreaper(launch: Launch, why: str) -> NoReturn:
+    """Go on without namespaces: as parent of all that the operation leaves behind."""
+    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, "PR_SET_CHILD_SUBREAPER", 1)
+    launch.found("process namespace", why, "")
+    launch.found("file namespace", why, "")
+    _guard(launch, alone=False, rooted=False, cut_off=False)
+
+
+def _guard(launch: Launch, *, alone: bool, rooted: bool, cut_off: bool) -> NoReturn:
+    """Start the operation and watch it until nothing of it is left."""
+    parent = os.getpid()
+    child = os.fork()
+    if child == 0:
+        _operation(launch, parent, rooted=rooted, cut_off=cut_off)
+    for descriptor in (launch.events, launch.orders):
+        os.close(descriptor)
+    counted = rooted or not alone  # /proc shows this namespace's processes
+    Guard(child, alone, counted, LIFELINE, launch).watch()
+    os._exit(0)
+
+
+def _operation(launch: Launch, parent: int, *, rooted: bool, cut_off: bool) -> NoReturn:
     """Become the operation."""
     try:
-        kernel.die_with_parent(warden)
+        kernel.die_with_parent(parent)
         os.setsid()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.chdir(launch["folder"])
+        os.chdir(launch.folder)
         os.umask(0o077)
-        _limit(launch["limits"])
-        report.append(("resource limits", True, "rlimits"))
-        os.set_inheritable(launch["status"], False)
-        for descriptor in (launch["events"], launch["orders"]):
+        _limit(launch.limits)
+        launch.found("resource limits", None, f"{launch.limits['memory_mb']:g} MB of memory")
+        launch.found("no privileges", kernel.attempt(kernel.drop_privileges), "no capabilities")
+        _confine(launch, rooted=rooted, cut_off=cut_off)
+        os.set_inheritable(launch.status, False)
+        for descriptor in (launch.events, launch.orders):
             os.set_inheritable(descriptor, True)
-        _tell(launch)({"isolation": report})
-        os.execve(launch["argv"][0], launch["argv"], launch["environment"])
+        launch.say({"isolation": launch.findings})
+        os.execve(launch.argv[0], launch.argv, launch.environment)  # noqa: S606
     except BaseException as error:
-        _tell(launch)({"error": f"{type(error).__name__}: {error}"})
+        launch.say({"error": str(error)})
     os._exit(127)
+
+
+def _confine(launch: Launch, *, rooted: bool, cut_off: bool) -> None:
+    """Give up files, ports and system calls that the operation has no need of."""
+    abi = 0
+    with contextlib.suppress(OSError):
+        abi = landlock.version()
+    none = "the kernel has no Landlock" if not abi else None
+    why = none or kernel.attempt(lambda: _rules(launch, abi, rooted=rooted, cut_off=cut_off))
+    launch.found("file access rules", why, f"Landlock {abi}")
+    if cut_off:
+        launch.found("network", None, "none: a network namespace of its own")
+    else:
+        old = None if abi >= 4 else f"Landlock {abi} knows no ports"
+        ports = len({*launch.bind, *launch.connect})
+        how = f"TCP on {ports} of the run's own ports" if launch.network else "TCP on no port"
+        launch.found("network", why or old, how)
+    launch.found("signal scope", why or (None if abi >= 6 else f"Landlock {abi}"), "Landlock")
+    tcp = cut_off or launch.network
+    why = kernel.attempt(lambda: seccomp.enforce(tcp=tcp))
+    unix = "Unix sockets" if rooted else "Unix sockets (this machine's too)"
+    launch.found("socket filter", why, f"seccomp: {'TCP and ' if tcp else ''}{unix}")
+
+
+def _rules(launch: Launch, abi: int, *, rooted: bool, cut_off: bool) -> None:
+    rules = landlock.Rules(abi, ports=not cut_off)
+    for path in (*root.SYSTEM, *root.SETTINGS, "/proc", *launch.readable):
+        rules.allow(path, landlock.READ)
+    for device in root.DEVICES:
+        rules.allow(device, landlock.READ_FILE | landlock.WRITE_FILE)
+    if rooted:
+        rules.allow("/dev/shm", landlock.WRITE & ~landlock.EXECUTE)  # noqa: S108
+    rules.allow(launch.folder, landlock.WRITE)
+    if not cut_off and abi >= 4:
+        rules.allow_ports(launch.bind, launch.connect)
+    rules.enforce()
 
 
 def _limit(limits: dict[str, float]) -> None:
@@ -75,23 +153,3 @@ def _limit(limits: dict[str, float]) -> None:
         _, hard = resource.getrlimit(what)
         bound = int(value) if hard == resource.RLIM_INFINITY else min(int(value), hard)
         resource.setrlimit(what, (bound, bound))
-
-
-def _tell(launch: dict[str, Any]) -> Any:
-    """Return how to tell the supervisor something."""
-
-    def say(message: dict[str, Any]) -> None:
-        os.write(launch["status"], json.dumps(message).encode() + b"\n")
-
-    return say
-
-
-def _first_line() -> bytes:
-    """Read one line from the lifeline, and not a byte beyond it."""
-    line = bytearray()
-    while not line.endswith(b"\n"):
-        byte = os.read(LIFELINE, 1)
-        if not byte:
-            sys.exit(1)
-        line += byte
-    return bytes(line)
