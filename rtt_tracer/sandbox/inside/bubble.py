@@ -1,5 +1,3 @@
-# Paths are texts for system calls here.
-# ruff: noqa: PTH
 """bubblewrap (bwrap), where it may make namespaces and this process may not."""
 
 import os

@@ -1,5 +1,3 @@
-# Paths are texts for system calls here.
-# ruff: noqa: PTH
 """Watches the operation's processes and ends them all: the last thing that is left of a run."""
 
 import contextlib

@@ -1,5 +1,3 @@
-# Paths are texts for system calls here.
-# ruff: noqa: PTH
 """Namespaces: processes, files, network and names of the operation's own."""
 
 import fcntl

@@ -1,5 +1,3 @@
-# Paths are texts for system calls here.
-# ruff: noqa: PTH
 """A root folder of the operation's own: its work folder, its engine, the system's libraries."""
 
 import ctypes

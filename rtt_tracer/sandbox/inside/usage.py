@@ -1,5 +1,3 @@
-# Paths are texts for system calls here.
-# ruff: noqa: PTH
 """What the operation's processes use, read from /proc."""
 
 import os
