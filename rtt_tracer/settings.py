@@ -151,12 +151,35 @@ class PartySettings(Model):
         ------
         KeystoreError
         """
-        path = Path(self.node.password_file)
-        try:
-            with path.open("rb") as file:
-                return file.read(MAX_PASSWORD_BYTES).decode().split("\n")[0].rstrip("\r")
-        except (OSError, UnicodeDecodeError) as error:
-            raise KeystoreError(f"The password file {path} can't be read: {error}.") from None
+        return read_password(Path(self.node.password_file))
+
+
+def read_password(path: Path) -> str:
+    """Return the first line of a password file; raise `KeystoreError`."""
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_PASSWORD_BYTES).decode().split("\n")[0].rstrip("\r")
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeystoreError(f"The password file {path} can't be read: {error}.") from None
+
+
+def load_toml(path: Path, name: str) -> dict[str, Any]:
+    """Read a settings file; `name` is what such a file is called.
+
+    Raises
+    ------
+    BadInputError
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_SETTINGS_BYTES)
+        return tomllib.loads(content.decode())
+    except OSError as error:
+        raise BadInputError(
+            f"The settings {path} can't be read: {error.strerror}.", f"Name a {name}: --config."
+        ) from None
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadInputError(f"The settings {path} are not TOML: {error}.") from None
 
 
 def load_party(path: Path) -> PartySettings:
@@ -167,16 +190,7 @@ def load_party(path: Path) -> PartySettings:
     BadInputError
         With the first thing that is wrong.
     """
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_SETTINGS_BYTES)
-        plain = tomllib.loads(content.decode())
-    except OSError as error:
-        raise BadInputError(
-            f"The settings {path} can't be read: {error.strerror}.", "Name a party.toml: --config."
-        ) from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadInputError(f"The settings {path} are not TOML: {error}.") from None
+    plain = load_toml(path, "party.toml")
     settings = validate(PartySettings, plain, f"settings file {path.name}")
     return _absolute(settings, path.resolve().parent)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import typer
 
 from datatoken.cli.errors import run
-from rtt_tracer.cli import party, publish, service
+from rtt_tracer.cli import ask, party, publish, service
 from rtt_tracer.cli import run as run_command
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 publish.register(app)
 service.register(app)
+ask.register(app)
 party.register(app)
 run_command.register(app)
 

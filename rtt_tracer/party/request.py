@@ -9,6 +9,7 @@ from datatoken.authorization.request import MAX_REQUEST_BYTES, SignedRequest, pa
 from datatoken.ddo.canonical import parse_json
 from datatoken.ddo.operation import OperationDocument
 from datatoken.errors import BadInputError
+from datatoken.store import VerifyingStore
 from datatoken.types import ZERO32, Hex32, Scalar
 from rtt_tracer.agreement.plan import Participant, Plan, make_plan
 from rtt_tracer.bundle import read_bundle
@@ -65,7 +66,7 @@ def read_task(side: OwnerSide, job: Hex32, request: Hex32) -> Task:
     """
     with as_refusals():
         signed = _request(side, request)
-        parameters = _parameters(side, signed)
+        parameters = read_parameters(side.store, signed)
     if signed.request.job != job:
         raise Refused(Reason.REQUEST_MISMATCH, "The compute request names another job.")
     if side.history.pinned(signed) is not None:
@@ -94,9 +95,14 @@ def _request(side: OwnerSide, digest: Hex32) -> SignedRequest:
     return signed
 
 
-def _parameters(side: OwnerSide, signed: SignedRequest) -> dict[str, Scalar]:
-    """Fetch the effective run configuration: the request names the digest of its JCS bytes."""
-    content = side.store.get(signed.request.parameters, MAX_PARAMETERS_BYTES)
+def read_parameters(store: VerifyingStore, signed: SignedRequest) -> dict[str, Scalar]:
+    """Fetch the effective run configuration: the request names the digest of its JCS bytes.
+
+    Raises
+    ------
+    Refused, StoreError, BadInputError
+    """
+    content = store.get(signed.request.parameters, MAX_PARAMETERS_BYTES)
     plain = parse_json(content, "run configuration", MAX_PARAMETERS_BYTES)
     if not isinstance(plain, dict) or not all(
         isinstance(value, (bool, int, float, str)) for value in plain.values()

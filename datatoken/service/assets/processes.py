@@ -32,6 +32,8 @@ class PartyProcess:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._child: subprocess.Popen[bytes] | None = None
+        self.exit_code: int | None = None
+        """Of a process of this service's life that has ended."""
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start it, in a session and process group of its own.
@@ -66,8 +68,8 @@ class PartyProcess:
 
     def alive(self) -> bool:
         """Tell whether the process lives."""
-        if self._child is not None and self._child.poll() is not None:
-            self._child = None
+        if self._child is not None and (code := self._child.poll()) is not None:
+            self._child, self.exit_code = None, code
         try:
             lock = os.open(self.folder / LOCK, os.O_RDWR)
         except OSError:

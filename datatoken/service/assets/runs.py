@@ -23,7 +23,7 @@ from datatoken.service.assets.executor import Executor, Question, Run, Status, r
 from datatoken.service.assets.hosted import Assets, Hosted
 from datatoken.service.assets.loop import Loop
 from datatoken.service.assets.models import JobAsk, JobRun, Party, RunState
-from datatoken.service.assets.processes import GRACE, PartyProcess
+from datatoken.service.assets.processes import GRACE, OUTPUT, PartyProcess
 from datatoken.service.problems import ServiceCode, ServiceError
 from datatoken.types import ZERO32, Address, Hex32
 
@@ -237,7 +237,7 @@ class RunDesk:
                 self._book.update_run(record.model_copy(update=update))
             return
         if said is None or not said.state.final:
-            said = _died(said or record.status, stopped=kept.stopped)
+            said = _died(said or record.status, kept)
         self._book.update_run(record.changed(said, now))
         self._kept.pop(run, None)
         log.info("run ended", run=run.id, asset=run.asset, state=said.state, reason=said.reason)
@@ -343,12 +343,15 @@ class RunDesk:
         )
 
 
-def _died(last: Status, *, stopped: bool) -> Status:
+def _died(last: Status, kept: _Kept) -> Status:
     """Return the end of a party that is gone without having said one."""
-    if stopped:
+    if kept.stopped:
         state, sentence = RunState.STOPPED, "The party was stopped, and did not end by itself."
     else:
-        state, sentence = RunState.FAILED, "The party's process ended without saying why."
+        code = kept.process.exit_code
+        how = f" with exit code {code}" if code is not None else ""
+        state = RunState.FAILED
+        sentence = f"The party's process ended{how} without saying why; see {OUTPUT} at its owner."
     update = {"state": state, "reason": Reason.PARTY_STOPPED.value, "sentence": sentence}
     return last.model_copy(update=update)
 
