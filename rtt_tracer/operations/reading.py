@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rtt_tracer.operations.secret_sharing import describing, encoding
-from rtt_tracer.operations.secret_sharing.columns import Column, Parameters, features
+from rtt_tracer.operations.secret_sharing.columns import Column, Parameters, features, names_in
 
 Schema = Mapping[str, Any]
 """A table schema's JSON, as an owner's DDO declares it."""
@@ -108,6 +108,9 @@ def _filled(counts: np.ndarray) -> np.ndarray:
 
 
 def _columns(schemas: Sequence[Schema], parameters: Parameters) -> list[list[Column]]:
+    known = {name for schema in schemas for name in schema["columns"]}
+    if unknown := sorted(names_in(parameters["columns"]) - known):
+        raise ValueError(f"no party has a column {unknown[0]}")
     return [features(schema, parameters) for schema in schemas]
 
 
