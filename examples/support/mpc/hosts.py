@@ -10,6 +10,7 @@ from typing import Literal
 
 import httpx
 
+from datatoken.errors import LocalEnvironmentError
 from datatoken.roles.owner import AssetOwner
 from datatoken.types import Hex32
 from examples.support.accounts import Account
@@ -120,6 +121,15 @@ def engine_python(engine: str) -> Path:
 def engine_settings() -> EngineSettings:
     """Return where the engines' environments of this checkout are."""
     return EngineSettings(spu=str(engine_python("spu")), rosetta=str(engine_python("rosetta")))
+
+
+def check_engine(engine: str) -> None:
+    """Raise `LocalEnvironmentError` where an engine's environment is not there."""
+    if not engine_python(engine).exists():
+        raise LocalEnvironmentError(
+            f"The {engine} engine's environment is not at {engine_python(engine)}.",
+            f"Make it: make {engine}.",
+        )
 
 
 def start_host(

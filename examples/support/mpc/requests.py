@@ -45,6 +45,11 @@ def sign(
     return forged
 
 
+def request_of(world: CreditWorld, digest: Hex32) -> SignedRequest:
+    """Return a signed request from the store."""
+    return world.owner("C").request(digest)
+
+
 def send(world: CreditWorld, signed: SignedRequest) -> dict[str, str]:
     """Have C send a request to all services of its job; return asset → reason of a refusal.
 

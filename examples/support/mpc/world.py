@@ -13,8 +13,10 @@ from datatoken.roles.administrator import Administrator, complete_document
 from datatoken.roles.owner import AssetOwner
 from datatoken.roles.providers import AlgorithmProvider, ComputeProvider, DataProvider
 from datatoken.roles.regulator import Regulator
+from datatoken.rounds.documents import RoundDocument
 from datatoken.service.assets.client import AssetServiceClient
-from datatoken.types import Address, Hex32, Scalar
+from datatoken.service.client import RecorderClient
+from datatoken.types import Hex32, Scalar
 from examples.support.accounts import create_account
 from examples.support.credit import Credit
 from examples.support.ground import ROOT, Ground, Tell, lay_ground
@@ -77,8 +79,17 @@ class CreditWorld(Ground):
         return kind(self.site(self.accounts[name]), self.accounts[name].signer)
 
     def regulator(self) -> Regulator:
-        """Return a regulator, who has no account at all."""
-        return Regulator(self.site(self.accounts["admin"]))
+        """Return a regulator: chain and documents are enough for that role."""
+        return Regulator(self.site(self.accounts["regulator"]))
+
+    def round_documents(self, job: Hex32) -> list[RoundDocument]:
+        """Return the recorder's documents of a job, read with the regulator's key."""
+        endpoint, signer = self.recorder.endpoint, self.accounts["regulator"].signer
+        client = RecorderClient(endpoint, signer, recorder=self.recorder.account)
+        try:
+            return client.documents(job)
+        finally:
+            client.close()
 
     def name_of(self, dt: Hex32) -> str:
         """Return what this demo calls a DT."""
@@ -104,7 +115,7 @@ def start_world(
     folder: Path, credit: Credit, processes: Processes, institutions: Sequence[str], tell: Tell
 ) -> CreditWorld:
     """Start a chain, deploy, and register the institutions."""
-    ground = lay_ground(folder, institutions, tell)
+    ground = lay_ground(folder, [*institutions, "regulator"], tell)
     world = CreditWorld(
         **vars(ground), credit=credit, processes=processes, recorder_port=free_port()
     )
@@ -225,8 +236,9 @@ def publish_algorithm(
     return world.dts[name]
 
 
-def start_services(world: CreditWorld, auditors: Sequence[Address] = ()) -> None:
+def start_services(world: CreditWorld) -> None:
     """Start the recorder and all asset services, and wait until they answer."""
+    auditors = [world.accounts["regulator"].address]
     start_recorder(world.processes, world, world.recorder_port, auditors)
     for host in world.hosts.values():
         with world.owner(host.owner.name) as role:

@@ -1,0 +1,108 @@
+"""The story: assets, consent, training, trace, refusals. Every process is real."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from rich.console import Console
+
+from datatoken.errors import RunFailedError
+from examples.mvp1_banks import assets, consent, refusals, training
+from examples.mvp1_banks.story import Options, Story
+from examples.support.checks import Checks
+from examples.support.command import make_folder
+from examples.support.credit import load_credit
+from examples.support.mpc import trace
+from examples.support.mpc.hosts import check_engine
+from examples.support.mpc.report import Outcome, draw_auc, show_model
+from examples.support.mpc.requests import request_of
+from examples.support.mpc.runs import Ran, Runs
+from examples.support.mpc.watch import bytes_sent, training_seconds
+from examples.support.mpc.world import start_world
+from examples.support.processes import Processes
+from examples.support.recorder import gas_of_rounds
+from examples.support.report import show_facts, show_refusals
+from examples.support.show import Show
+from rtt_tracer.operations.reading import auc
+
+
+def run_demo(options: Options, console: Console) -> Outcome:
+    """Run the whole demo and show it; return what it found.
+
+    Raises
+    ------
+    DataTokenError
+        Something did not come up, a run failed, or an acceptance line does not hold.
+    """
+    check_engine("spu")
+    show = Show(console)
+    with _story(options, show) as story:
+        outcome = _play(story)
+    outcome = replace(outcome, seconds=show.seconds, seconds_by_part=dict(show.parts))
+    console.print(
+        f"\nDone in {show.seconds:.0f} s. Logs and state: {options.folder}", highlight=False
+    )
+    return outcome
+
+
+@contextmanager
+def _story(options: Options, show: Show) -> Iterator[Story]:
+    credit = load_credit(options.rows)
+    show.console.print(f"[bold]MVP 1, two banks and a fintech[/bold]: {credit.title}.")
+    make_folder(options.folder)
+    with Processes(options.folder / "logs") as processes:
+        with show.part("The chain and the institutions"):
+            world = start_world(options.folder, credit, processes, options.institutions, show.tell)
+        try:
+            yield Story(options, world, show, Checks(show.tell))
+        finally:
+            world.close()
+
+
+def _play(story: Story) -> Outcome:
+    show = story.show
+    assets.participants(story)
+    with show.part("Operations, assets, algorithm"):
+        assets.operations(story)
+        assets.leaves(story)
+        assets.algorithm(story)
+    with show.part("Services"):
+        assets.services(story)
+    with show.part("Grants, task, job"):
+        refused = consent.verify_and_grant(story)
+        consent.task_and_job(story)
+    runs = Runs(story.world)
+    with show.part("Each bank alone"):
+        alone = training.train_alone(story, runs)
+    with show.part(f"Both banks, on shares ({story.options.protocol})"):
+        ran = training.train_jointly(story, runs)
+    outcome = _outcome(story, ran, alone)
+    show_model(show.console, outcome)
+    show_facts(show.console, "Trace of bank A's table", outcome.trace)
+    curve = draw_auc(outcome, story.options.folder / "auc.png")
+    show.tell(f"The picture: {curve}" if curve else "matplotlib is missing: no picture is drawn.")
+    if story.options.refusals:
+        with show.part("Refused"):
+            refused += refusals.refuse_all(story, request_of(story.world, ran.request))
+    show_refusals(show.console, refused)
+    if wrong := refusals.unexpected(refused):
+        raise RunFailedError(f"Not refused as it must be: {'; '.join(wrong)}.")
+    return replace(outcome, refusals=tuple(refused), lines=dict(story.checks.lines))
+
+
+def _outcome(story: Story, ran: Ran, alone: dict[str, float]) -> Outcome:
+    world, job = story.world, story.jobs[assets.JOINT_MODEL]
+    gas = gas_of_rounds(world.site(world.accounts["C"]), job, world.accounts["recorder"].address)
+    return Outcome(
+        title=world.credit.title,
+        protocol=story.options.protocol,
+        rows=world.credit.rows,
+        epochs=story.options.epochs,
+        auc=auc(ran.values["histogram"]),
+        auc_alone=alone,
+        bytes_sent=bytes_sent(ran.parts),
+        train_seconds=training_seconds(ran.parts),
+        gas_by_round=[gas[number] for number in sorted(gas)],
+        lines=dict(story.checks.lines),
+        trace=trace.trace_of(world, "A-data", job),
+    )
