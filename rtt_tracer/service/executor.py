@@ -28,7 +28,7 @@ from rtt_tracer.sandbox import EngineProcess, Limits
 from rtt_tracer.service.settings import Hosted
 
 MAX_STATUS = 4 * 1024 * 1024
-PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "TZ")
+PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "TZ", "DATATOKEN_KEEP_WORK")
 """All that a party sees of the service's environment: its keys are in files."""
 _PARTY = "from rtt_tracer.cli.app import main; main()"
 
