@@ -122,6 +122,9 @@ class Stages:
                 if self.end is None or code != 0:
                     why = f"The engine's process has ended with exit code {code}."
                     self._suspect(_failed(Reason.ENGINE_FAILED, why), now)
+                elif self.outline.role is Role.SPU_SHARE:
+                    # Not before: nobody can put something else in the files' place now.
+                    self._once("shares", steps.SendShares())
             case steps.InputsIn():
                 self._inputs_in = True
             case steps.ResultsIn():
@@ -325,8 +328,6 @@ class Stages:
         self.commitments.setdefault(number, {})[me] = commitment
         self._out.append(Say(Commit(number=number, commitment=commitment)))
         self._out.append(Note("checkpoint", {"stage": number}))
-        if number == 0 and self.outline.role is Role.SPU_SHARE:
-            self._out.append(steps.SendShares())
 
     def _enter(self, phase: Phase, now: float) -> None:
         self.phase, self._since = phase, now
