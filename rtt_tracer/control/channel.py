@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Self
 
 import structlog
+from pydantic import ValidationError
 
 from datatoken.authorization.reasons import Reason, Refused
 from datatoken.errors import BadInputError
 from datatoken.types import Hex32
 from rtt_tracer.agreement.introductions import SignedIntroduction, certificate_digest
 from rtt_tracer.control.messages import Message
-from rtt_tracer.control.peer import Peer
+from rtt_tracer.control.peer import Peer, share_head
 from rtt_tracer.control.receiver import Incoming, Receiver
 from rtt_tracer.control.shares import ShareFolder
 from rtt_tracer.control.wire import MAX_SHARE_BYTES, Gone
@@ -170,8 +171,12 @@ class ControlChannel:
         BadInputError
             When the file can't be read, or its name is none that a peer takes.
         """
+        peer = self._peer(dt)
         try:
-            self._peer(dt).send_share(name, path, timeout)
+            head = share_head(name, path)
+            peer.send_share(head, path, timeout)
+        except ValidationError:
+            raise BadInputError(f"No share can be named {name[:100]!r}.") from None
         except OSError as error:
             raise BadInputError(f"The share {name} can't be read: {error.strerror}.") from None
 
@@ -214,4 +219,4 @@ class ControlChannel:
             if dt not in self._receiver.ended:
                 self.inbox.put((dt, Gone(sentence)))
 
-        self._peers[dt].watch(self._grace, gone)
+        self._peers[dt].watch(self._grace, lambda: dt in self._receiver.heard, gone)

@@ -72,7 +72,7 @@ class Peer:
             content = pack(self._number, message)
         self._until(time.monotonic() + timeout, self._send, content)
 
-    def send_share(self, name: str, path: Path, timeout: float) -> None:
+    def send_share(self, head: ShareHead, path: Path, timeout: float) -> None:
         """Send a file; it is on the peer's disk when this returns.
 
         Raises
@@ -80,35 +80,38 @@ class Peer:
         Refused
             PARTY_MISSING when the peer does not answer, PARTY_STOPPED when it refuses.
         """
-        head = _head(name, path)
         self._until(time.monotonic() + timeout, self._send_share, (head, path))
 
-    def watch(self, grace: float, gone: Callable[[str], None]) -> None:
-        """Return when the peer's process has gone for longer than `grace`, or on `close`.
+    def watch(self, grace: float, came: Callable[[], bool], gone: Callable[[str], None]) -> None:
+        """Return when the peer was there and has been away for `grace`, or on `close`.
 
         Parameters
         ----------
+        came : callable
+            Tells whether the peer has been heard of over a connection of its own.
         gone : callable
             Called with one sentence, unless this party closed first.
         """
-        there, lost = False, 0.0
+        there, lost = False, time.monotonic()
         while not self._closed.is_set():
             call = self._watch(b"", wait_for_ready=True)
-            timer = threading.Timer(max(0.0, lost + grace - time.monotonic()), call.cancel)
+            timer = threading.Timer(max(0.1, lost + grace - time.monotonic()), call.cancel)
             timer.daemon = True
-            if there:  # it was there once: it has only so long to come back
-                timer.start()
+            timer.start()
+            connected = False
             try:
                 for _ in call:
                     timer.cancel()
-                    there, lost = True, 0.0
+                    connected = there = True
                 if not self._closed.is_set():
                     gone("it has closed the connection")
                 return
             except grpc.RpcError:
                 timer.cancel()
-            lost = lost or time.monotonic()
-            if there and time.monotonic() - lost >= grace and not self._closed.is_set():
+            now = time.monotonic()
+            if connected or not there:
+                there, lost = there or came(), now
+            elif now - lost >= grace and not self._closed.is_set():
                 gone(f"it has been out of reach for {grace:g} s")
                 return
             self._closed.wait(RETRY_SECONDS)
@@ -158,7 +161,8 @@ class Peer:
         )
 
 
-def _head(name: str, path: Path) -> ShareHead:
+def share_head(name: str, path: Path) -> ShareHead:
+    """Return what goes before a file's bytes; raise `ValidationError` or `OSError`."""
     digest, size = hashlib.sha256(), 0
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):

@@ -62,7 +62,9 @@ class Receiver:
         self._dts: Mapping[Hex32, Hex32] = {}  # digest of a certificate → DT
         self._fresh: Any = None  # a configuration that the next handshake takes over
         self._numbers: dict[Hex32, int] = {}
-        self._stopping = threading.Event()
+        self._stopping, self._watched = False, list[threading.Event]()
+        self.heard: set[Hex32] = set()
+        """Peers that have got in."""
         self.ended: set[Hex32] = set()
         """Peers that have said `Final` or `Stop`."""
         self._server = grpc.server(
@@ -80,12 +82,13 @@ class Receiver:
         LocalEnvironmentError
             When none of the ports is free.
         """
-        # The own certificate as the only root: until the peers are known, nobody has it.
-        first = self._configuration([self._certificate])
-        credentials = grpc.dynamic_ssl_server_credentials(
-            first, self._next_configuration, require_client_authentication=True
-        )
         for port in ports:
+            # The own certificate as the only root: until the peers are known, nobody has it.
+            credentials = grpc.dynamic_ssl_server_credentials(
+                self._configuration([self._certificate]),
+                self._next_configuration,
+                require_client_authentication=True,
+            )
             try:
                 bound = self._server.add_secure_port(target(host, port), credentials)
             except RuntimeError:
@@ -106,7 +109,10 @@ class Receiver:
 
     def stop(self, grace: float) -> None:
         """End all calls and close the port."""
-        self._stopping.set()
+        with self._lock:
+            self._stopping = True
+            for ended in self._watched:
+                ended.set()
         self._server.stop(grace).wait(grace + 1)
 
     def _configuration(self, roots: list[str]) -> Any:
@@ -139,6 +145,7 @@ class Receiver:
         if (dt := self._dts.get(digest)) is None:
             context.abort(grpc.StatusCode.PERMISSION_DENIED, "certificate of no participant")
             raise AssertionError  # abort raises
+        self.heard.add(dt)
         return dt
 
     def _say(self, content: bytes, context: Any) -> bytes:
@@ -182,8 +189,9 @@ class Receiver:
         """Stay open as long as this process lives: that is all it says."""
         self._peer(context)
         ended = threading.Event()
-        if not context.add_callback(ended.set):
-            return
+        with self._lock:
+            if self._stopping or not context.add_callback(ended.set):
+                return
+            self._watched.append(ended)
         yield b""
-        while not ended.is_set() and not self._stopping.wait(0.2):
-            pass
+        ended.wait()
