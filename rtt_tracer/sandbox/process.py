@@ -24,6 +24,7 @@ from rtt_tracer.engines.events import (
     order,
     parse_event,
 )
+from rtt_tracer.sandbox.inside import kernel
 from rtt_tracer.sandbox.interpreter import program_paths
 from rtt_tracer.sandbox.limits import Limits
 from rtt_tracer.sandbox.pipe import Lines
@@ -79,6 +80,9 @@ class EngineProcess:
         LocalEnvironmentError
             When the program can't be started.
         """
+        if sys.platform != "linux":
+            raise LocalEnvironmentError("Operations run on Linux only: its kernel keeps them in.")
+        kernel.hide()  # this process holds keys; the operation may run as the same user
         folder = folder.resolve()
         readable = _readable(launch)
         (folder / "tmp").mkdir(mode=0o700, exist_ok=True)

@@ -135,6 +135,8 @@ def _rules(launch: Launch, abi: int, *, rooted: bool, cut_off: bool) -> None:
     for device in root.DEVICES:
         rules.allow(device, landlock.READ_FILE | landlock.WRITE_FILE)
     if rooted:
+        for name in root.WRITTEN:
+            rules.allow(name, landlock.READ)
         rules.allow("/dev/shm", landlock.WRITE & ~landlock.EXECUTE)  # noqa: S108
     rules.allow(launch.folder, landlock.WRITE)
     if not cut_off and abi >= 4:

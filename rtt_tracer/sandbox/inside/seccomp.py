@@ -127,11 +127,21 @@ def _sockets(tcp: bool) -> list[bytes]:
 
 
 def enforce(tcp: bool) -> None:
-    """Put the filter in force for this process, for good (needs no_new_privs)."""
+    """Put the filter of `compose` in force.
+
+    Raises
+    ------
+    OSError
+    """
     try:
         content = compose(os.uname().machine, tcp)
     except KeyError:
         raise OSError(errno.ENOSYS, f"no filter for {os.uname().machine}") from None
+    install(content)
+
+
+def install(content: bytes) -> None:
+    """Put a filter in force for this process, for good (needs no_new_privs)."""
     held: Any = ctypes.create_string_buffer(content, len(content))
     program = _Program(len(content) // 8, ctypes.addressof(held))
     result = kernel.libc.prctl(

@@ -1,0 +1,586 @@
+"""What an operation tries against its owner's machine, and what comes of it.
+
+Every attack runs as a real process, on a machine that gives all walls and, where the walls
+overlap, on machines that give fewer.
+"""
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.rtt_tracer.sandbox.conftest import CONTAINER, FULL, NO_UNSHARE, OLD, Arena, Attack
+
+EVERYWHERE = pytest.mark.parametrize("platform", [FULL, NO_UNSHARE, CONTAINER, OLD])
+WITH_LANDLOCK = pytest.mark.parametrize("platform", [FULL, NO_UNSHARE, CONTAINER])
+
+
+def alive(pid: int) -> bool:
+    """Whether a process of that id exists, dead ones that wait for their parent aside."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def marked(mark: str) -> list[int]:
+    """Return the processes with `mark` on their command line."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                command = (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if mark.encode() in command:
+                found.append(int(entry.name))
+    return [pid for pid in found if alive(pid)]
+
+
+def gone(mark: str) -> bool:
+    """Wait until no process with `mark` is left; give up after 20 s."""
+    for _ in range(200):
+        if not marked(mark):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@contextmanager
+def listener() -> Iterator[tuple[int, list[bytes]]]:
+    """A server of this machine outside the sandbox; yields its port and what it heard."""
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30)
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                with connection:
+                    heard.append(connection.recv(100))
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1], heard
+
+
+@EVERYWHERE
+def test_secret_in_the_environment_of_an_operation(attack: Attack, platform: str) -> None:
+    """The supervisor's password is in no environment that the operation can read.
+
+    Acceptance: 65
+    """
+    outcome = attack(
+        """
+def environments():
+    found = []
+    for name in os.listdir("/proc"):
+        try:
+            found.append(open(f"/proc/{name}/environ", "rb").read().decode(errors="replace"))
+        except OSError:
+            pass
+    return found
+tell(own=dict(os.environ), all="".join(environments()))
+end()
+""",
+        platform,
+    )
+
+    assert "DATATOKEN_EVENTS" in outcome.told["all"]  # it could read its own
+    assert "hunter2" not in outcome.told["all"]
+    assert "DATATOKEN_PASSWORD" not in outcome.told["own"]
+    assert "PATH" not in outcome.told["own"]
+
+
+@EVERYWHERE
+def test_memory_of_the_supervisor_is_out_of_reach(attack: Attack, platform: str) -> None:
+    """Nor can its memory be read, or its descriptors be taken over."""
+    outcome = attack(
+        """
+import glob
+opened = []
+for pattern in ("/proc/[0-9]*/mem", "/proc/[0-9]*/fd/*"):
+    for path in glob.glob(pattern):
+        if path.split("/")[2] != str(os.getpid()):
+            try:
+                open(path, "rb").close()
+                opened.append(path)
+            except OSError:
+                pass
+tell(opened=opened)
+end()
+""",
+        platform,
+    )
+
+    assert outcome.told["opened"] == []
+
+
+@WITH_LANDLOCK
+def test_operation_reads_the_owners_keystore(arena: Arena, platform: str) -> None:
+    """A keystore beside the work folder, or anywhere else, can't be read, linked or listed."""
+    keystore = arena.folder / "keystore.json"
+    keystore.write_text("secret key")
+
+    outcome = arena.run(
+        f"""
+key = {str(keystore)!r}
+tell(
+    read=attempt(lambda: open(key).read()),
+    listed=attempt(lambda: os.listdir(os.path.dirname(key))),
+    linked=attempt(lambda: os.link(key, "copy")),
+    symlinked=attempt(lambda: os.symlink(key, "copy2")),
+    around=attempt(lambda: open("/proc/1/root" + key).read()),
+    above=attempt(lambda: open("../keystore.json").read()),
+    home=attempt(lambda: os.listdir(os.path.expanduser("~root"))),
+)
+end()
+""",
+        platform,
+    )
+
+    told = outcome.told
+    assert {name: "refused" in result for name, result in told.items() if name != "home"} == (
+        dict.fromkeys(("read", "listed", "linked", "symlinked", "around", "above"), True)
+    )
+    assert outcome.state("file access rules") == "in force"
+
+
+@WITH_LANDLOCK
+def test_operation_writes_outside_its_work_folder(arena: Arena, platform: str) -> None:
+    """Neither beside the work folder, nor into its engine, nor into /tmp."""
+    outcome = arena.run(
+        f"""
+beside = {str(arena.folder / "beside")!r}
+tell(
+    beside=attempt(lambda: open(beside, "w")),
+    temporary=attempt(lambda: open("/tmp/planted", "w")),
+    engine=attempt(lambda: open(os.path.dirname(os.__file__) + "/planted.py", "w")),
+    own=attempt(lambda: open("mine", "w").write("fine")),
+    own_temporary=attempt(lambda: __import__("tempfile").mkstemp()),
+)
+end()
+""",
+        platform,
+    )
+
+    refused = {name for name, result in outcome.told.items() if "refused" in result}
+    assert refused == {"beside", "temporary", "engine"}
+    assert (arena.work / "mine").read_text() == "fine"
+
+
+@WITH_LANDLOCK
+def test_operation_opens_a_network_connection(attack: Attack, platform: str) -> None:
+    """Without ports there is no way out: not by TCP, not by UDP, not by odder protocols.
+
+    Acceptance: 66
+    """
+    with listener() as (port, heard):
+        outcome = attack(
+            f"""
+import socket
+def connect():
+    s = socket.create_connection(("127.0.0.1", {port}), timeout=5)
+    s.send(b"rows")
+    return "connected"
+tell(
+    tcp=attempt(connect),
+    udp=attempt(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)),
+    raw=attempt(lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)),
+    mptcp=attempt(lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)),
+    vsock=attempt(lambda: socket.socket(40, socket.SOCK_STREAM)),
+    netlink=attempt(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)),
+)
+end()
+""",
+            platform,
+        )
+
+    assert heard == []
+    assert {name for name, result in outcome.told.items() if "done" in result} == set()
+    assert outcome.state("network") == "in force"
+
+
+@WITH_LANDLOCK
+def test_operation_uses_other_ports_than_its_own(attack: Attack, platform: str) -> None:
+    """With ports it reaches these and no others."""
+    code = """
+import socket
+def connect(port):
+    s = socket.create_connection(("127.0.0.1", port), timeout=5)
+    s.send(b"share")
+    return "connected"
+def listen(port):
+    return socket.create_server(("127.0.0.1", port)) and "listening"
+"""
+    with listener() as (peer, heard), listener() as (stranger, strange):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            own = free.getsockname()[1]
+
+        outcome = attack(
+            code
+            + f"""
+tell(
+    peer=attempt(lambda: connect({peer})),
+    stranger=attempt(lambda: connect({stranger})),
+    own=attempt(lambda: listen({own})),
+    other=attempt(lambda: listen({own + 1 if own < 65535 else own - 1})),
+    any=attempt(lambda: listen(0)),
+)
+end()
+""",
+            platform,
+            bind=[own],
+            connect=[peer],
+        )
+
+    assert {name for name, result in outcome.told.items() if "done" in result} == {"peer", "own"}
+    assert (heard, strange) == ([b"share"], [])
+
+
+@EVERYWHERE
+def test_grandchild_that_double_forks_and_calls_setsid(arena: Arena, platform: str) -> None:
+    """A daemon that an operation leaves behind ends with it."""
+    mark = f"orphan-{arena.folder.name}-{os.getpid()}"
+
+    outcome = arena.run(
+        f"""
+out, back = os.pipe()
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.setsid()
+        os.write(back, b"x")
+        os.execv(sys.executable, [sys.executable, "-c", "import time; time.sleep(600)", {mark!r}])
+    os._exit(0)
+os.read(out, 1)
+time.sleep(0.2)
+end()
+""",
+        platform,
+    )
+
+    assert outcome.last["event"] == "end"
+    assert outcome.left >= 1
+    assert marked(mark) == []
+
+
+@EVERYWHERE
+def test_operation_that_outlives_its_deadline(arena: Arena, platform: str) -> None:
+    """One that ignores SIGTERM, and so do its children, is gone when terminate() returns."""
+    mark = f"stubborn-{arena.folder.name}-{os.getpid()}"
+
+    outcome = arena.run(
+        f"""
+import signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+if os.fork() == 0:
+    os.setsid()
+    os.execv(sys.executable, [sys.executable, "-c", "import time; time.sleep(600)", {mark!r}])
+time.sleep(0.2)
+say(event="ready")
+time.sleep(600)
+""",
+        platform,
+        terminate_after=1.0,
+        limits={"grace_seconds": 0.3},
+    )
+
+    assert [event["event"] for event in outcome.events] == ["ready", "failed"]
+    assert outcome.last["code"] == "ENGINE_EXITED"
+    assert marked(mark) == []
+
+
+@EVERYWHERE
+def test_operation_that_outlives_its_supervisor(arena: Arena, platform: str) -> None:
+    """A supervisor that is killed takes its operation and all its daemons along."""
+    mark = f"widow-{arena.folder.name}-{os.getpid()}"
+    supervisor = arena.start(
+        f"""
+for _ in range(2):
+    if os.fork() == 0:
+        os.setsid()
+        os.execv(sys.executable, [sys.executable, "-c", "import time; time.sleep(600)", {mark!r}])
+time.sleep(600)
+""",
+        platform,
+        announce=True,
+    )
+    assert supervisor.stdout is not None
+    assert json.loads(supervisor.stdout.readline()) == {"started": True}
+    while len(marked(mark)) < 2:
+        time.sleep(0.05)
+
+    supervisor.kill()
+    supervisor.wait()
+
+    assert gone(mark)
+    supervisor.stdout.close()
+
+
+@WITH_LANDLOCK
+def test_operation_signals_processes_outside(arena: Arena, platform: str) -> None:
+    """It can end neither its supervisor, nor the warden, nor anything else of its owner's."""
+    outcome = arena.run(
+        f"""
+outside = {os.getpid()}
+tell(
+    this=attempt(lambda: os.kill(outside, 0)),
+    parent=attempt(lambda: os.kill(os.getppid(), 9)),
+)
+time.sleep(0.3)
+tell(still=True)
+end()
+""",
+        platform,
+    )
+
+    assert outcome.told["still"]
+    assert "refused" in outcome.told["this"]
+    assert outcome.last["event"] == "end"
+
+
+@EVERYWHERE
+def test_operation_fills_the_memory(attack: Attack, platform: str) -> None:
+    """One process hits the kernel's limit."""
+    outcome = attack(
+        """
+def fill():
+    held = []
+    while True:
+        held.append(bytearray(32 << 20))
+tell(one=attempt(fill))
+end()
+""",
+        platform,
+        limits={"memory_mb": 300},
+    )
+
+    assert outcome.told["one"] == {"refused": "MemoryError"}
+
+
+@EVERYWHERE
+def test_many_processes_fill_the_memory_together(attack: Attack, platform: str) -> None:
+    """Each below its own limit, all of them above: the operation ends."""
+    outcome = attack(
+        """
+say(event="ready")
+for _ in range(6):
+    if os.fork() == 0:
+        held = bytearray(os.urandom(1 << 20) * 100)
+        time.sleep(600)
+time.sleep(600)
+""",
+        platform,
+        limits={"memory_mb": 300},
+    )
+
+    assert outcome.last["code"] == "ENGINE_LIMIT"
+    assert "MB of memory; 300 are allowed" in outcome.last["message"]
+
+
+@EVERYWHERE
+def test_operation_that_forks_without_end(attack: Attack, platform: str) -> None:
+    """A fork bomb is ended as a whole."""
+    outcome = attack(
+        """
+say(event="ready")
+while True:
+    try:
+        if os.fork() == 0:
+            time.sleep(600)
+    except OSError:
+        pass
+    time.sleep(0.002)
+""",
+        platform,
+        limits={"processes": 60},
+    )
+
+    assert outcome.last["code"] == "ENGINE_LIMIT"
+    assert "processes and threads; 60 are allowed" in outcome.last["message"]
+
+
+@EVERYWHERE
+def test_operation_fills_the_disk(attack: Attack, platform: str) -> None:
+    """Neither one large file nor many small ones; nor the log."""
+    one = attack(
+        """
+def fill():
+    with open("large", "wb") as file:
+        for _ in range(100):
+            file.write(bytes(1 << 20))
+            file.flush()
+import signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+tell(one=attempt(fill), size=os.path.getsize("large"))
+os.remove("large")
+end()
+""",
+        platform,
+        limits={"file_mb": 8},
+    )
+    many = attack(
+        """
+number = 0
+while number < 200:
+    number += 1
+    with open(f"small-{number}", "wb") as file:
+        file.write(os.urandom(1 << 20))
+    time.sleep(0.02)
+time.sleep(600)
+""",
+        platform,
+        limits={"file_mb": 8, "disk_mb": 40},
+    )
+
+    assert one.told == {"one": {"refused": "OSError"}, "size": 8 << 20}
+    assert many.last["code"] == "ENGINE_LIMIT"
+    assert "MB in its work folder; 40 are allowed" in many.last["message"]
+
+
+def test_operation_writes_its_log_without_end(attack: Attack) -> None:
+    """The log is a file like others."""
+    outcome = attack(
+        """
+while True:
+    os.write(1, b"x" * 65536)
+""",
+        limits={"file_mb": 4},
+    )
+
+    assert outcome.last["code"] == "ENGINE_EXITED"
+    assert len(outcome.log) == 4 << 20
+
+
+def test_operation_writes_junk_to_the_events_pipe(attack: Attack) -> None:
+    """It is ended, and its owner is told."""
+    outcome = attack("os.write(EVENTS, b'\\xff\\x00 no JSON\\n'); time.sleep(600)")
+
+    assert outcome.last["code"] == "ENGINE_PROTOCOL"
+
+
+def test_operation_writes_a_line_without_end(attack: Attack) -> None:
+    """The supervisor does not gather it in its memory."""
+    outcome = attack("while True: os.write(EVENTS, b'x' * 65536)")
+
+    assert outcome.last["code"] == "ENGINE_PROTOCOL"
+    assert "65536 bytes" in outcome.last["message"]
+
+
+def test_operation_floods_the_events_pipe(arena: Arena) -> None:
+    """Events that nobody takes are held back, and the operation with them."""
+    outcome = arena.run(
+        """
+number = 0
+while True:
+    say(event="progress", done=number)
+    number += 1
+    open("count", "w").write(str(number))
+""",
+        terminate_after=0,
+        limits={"grace_seconds": 0.2},
+    )
+
+    assert outcome.last["event"] == "failed"
+    # what the queue, the pipe and one chunk hold; not what could be written in that time
+    assert len(outcome.events) <= 256 + 2
+
+
+def test_words_after_the_end_count_for_nothing(attack: Attack) -> None:
+    """The first final event is the last one."""
+    outcome = attack(
+        'end(); say(event="failed", code="X"); say(event="checkpoint", number=1); say(junk=1)'
+    )
+
+    assert [event["event"] for event in outcome.events] == ["end"]
+
+
+def test_operation_that_never_reads_its_orders(attack: Attack) -> None:
+    """The supervisor gives them and goes on."""
+    outcome = attack("time.sleep(0.5); end()", orders=list(range(20_000)))
+
+    assert outcome.last["event"] == "end"
+
+
+@EVERYWHERE
+def test_operation_that_dies_says_how(attack: Attack, platform: str) -> None:
+    """An end without a word is a failure with a reason."""
+    killed = attack("os.kill(os.getpid(), 11); time.sleep(9)", platform)
+    left = attack("say(event='ready'); sys.exit(3)", platform)
+
+    assert (killed.exit, left.exit) == (-11, 3)
+    assert "by SIGSEGV" in killed.last["message"]
+    assert [event["event"] for event in left.events] == ["ready", "failed"]
+    assert "with exit code 3" in left.last["message"]
+
+
+@EVERYWHERE
+def test_operation_looks_for_privileges(attack: Attack, platform: str) -> None:
+    """It has no capability and can't open a namespace, mount, trace or use io_uring."""
+    outcome = attack(
+        """
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+status = dict(line.split(":\\t", 1) for line in open("/proc/self/status").read().splitlines())
+def call(*arguments):
+    libc.syscall.restype = ctypes.c_long
+    if libc.syscall(*[ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]) < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+tell(
+    capabilities=status["CapEff"] + status["CapPrm"] + status["CapBnd"],
+    no_new=status["NoNewPrivs"],
+    namespace=attempt(lambda: libc.unshare(0x10000000) and 1 / 0),
+    io_uring=attempt(lambda: call(425, 8, ctypes.create_string_buffer(256))),
+    user_namespace_by_clone=attempt(
+        lambda: call(56 if os.uname().machine == "x86_64" else 220, 0x10000011, 0, 0, 0, 0)
+    ),
+)
+end()
+""",
+        platform,
+    )
+
+    told = outcome.told
+    assert set(told["capabilities"]) == {"0"} or os.geteuid() != 0
+    assert told["no_new"] == "1"
+    assert told["io_uring"] == {"refused": "PermissionError"}
+    assert told["namespace"] == {"refused": "ZeroDivisionError"}
+    assert told["user_namespace_by_clone"] == {"refused": "PermissionError"}
+
+
+def test_a_link_in_the_results_leads_nowhere(arena: Arena) -> None:
+    """What no operation can make, but a weaker platform would let it: refused when read."""
+    from datatoken.errors import BadInputError
+    from rtt_tracer.sandbox.outputs import collect, open_output
+
+    keystore = arena.folder / "keystore.json"
+    keystore.write_text("secret key")
+    results = arena.work / "out" / "results"
+    results.mkdir(parents=True)
+    (results / "share").symlink_to(keystore)
+    (arena.work / "out" / "to-1").symlink_to(arena.folder)
+
+    for folder in (results, arena.work / "out" / "to-1"):
+        with pytest.raises(BadInputError, match="no plain file"):
+            collect(folder)
+    with pytest.raises(BadInputError, match="no plain file"):
+        open_output(results / "share")
+    (results / "share").unlink()
+    os.link(keystore, results / "share")
+    with pytest.raises(BadInputError, match="no plain file"):
+        collect(results)
+    (results / "share").unlink()
+    os.mkfifo(results / "share")
+    with pytest.raises(BadInputError, match="no plain file"):
+        open_output(results / "share")
