@@ -14,6 +14,7 @@ from datatoken.authorization.request import MAX_REQUEST_BYTES, parse_request
 from datatoken.errors import RunFailedError
 from datatoken.types import Hex32, Scalar
 from examples.support.mpc.consent import children_of
+from examples.support.mpc.hosts import engine_python
 from examples.support.mpc.watch import Part, parts_of
 from examples.support.mpc.world import CreditWorld
 from examples.support.processes import program
@@ -81,7 +82,9 @@ class Runs:
             why = f"{error.get('code', '')} {error.get('message', '') or process.tail()}"
             raise RunFailedError(f"The run failed: {why.strip()}")
         request, run = str(told["request"]), str(told["run"])
-        return Ran(run, request, _values(out), parts_of(self.world, run))
+        if not told["logged"]:
+            raise RunFailedError(f"Run {run} is not in the log of rounds.")
+        return Ran(run, request, _values(Path(told["results"])), parts_of(self.world, run))
 
     def parameters_of(self, request: Hex32) -> dict[str, Scalar]:
         """Return the effective run configuration that a request names."""
@@ -92,16 +95,21 @@ class Runs:
 
     def _command(self, job: Hex32, parameters: Mapping[str, Scalar], out: Path) -> list[str]:
         world, c = self.world, self.world.accounts["C"]
-        command = [program("rtt-tracer"), "run", "--job", job, "--format", "json"]
-        for name in dict.fromkeys(world.host_of(asset).name for asset in self._assets(job)):
-            host = world.hosts[name]
-            command += ["--service", host.endpoint, "--certificate", str(host.certificate)]
+        command = [program("rtt-tracer"), "run", job, "--format", "json"]
+        hosts = {host.name: host for host in map(world.host_of, self._assets(job))}
+        trusted = out.with_suffix(".pem")
+        trusted.write_text(
+            "".join(host.certificate.read_text(encoding="utf-8") for host in hosts.values()),
+            encoding="utf-8",
+        )
+        for host in hosts.values():
+            command += ["--service", host.endpoint]
         for name, value in parameters.items():
-            command += ["--parameter", f"{name}={json.dumps(value)}"]
+            command += ["--parameter", f"{name}={value}"]
+        command += ["--certificates", str(trusted), "--spu", str(engine_python("spu"))]
         command += ["--deployment", str(world.deployment_path), "--store", str(world.store_path)]
         command += ["--folder", str(c.folder), "--keystore", str(c.keystore)]
-        command += ["--password-file", str(c.password_file), "--out", str(out)]
-        return command
+        return [*command, "--password-file", str(c.password_file), "--out", str(out)]
 
     def _assets(self, job: Hex32) -> list[str]:
         site = self.world.site(self.world.accounts["C"])
@@ -119,12 +127,9 @@ def newest_run(world: CreditWorld, job: Hex32) -> str | None:
     return max(found)[1] if found else None
 
 
-def _values(out: Path) -> dict[str, npt.NDArray[np.float64]]:
-    values: dict[str, npt.NDArray[np.float64]] = {}
-    for path in sorted(out.rglob("*.npz")):
-        with np.load(path, allow_pickle=False) as file:
-            values |= {name: np.asarray(file[name], np.float64) for name in file.files}
-    return values
+def _values(path: Path) -> dict[str, npt.NDArray[np.float64]]:
+    with np.load(path, allow_pickle=False) as file:
+        return {name: np.asarray(file[name], np.float64) for name in file.files}
 
 
 def _json(text: str) -> dict[str, Any]:

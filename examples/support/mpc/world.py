@@ -21,6 +21,7 @@ from examples.support.accounts import create_account
 from examples.support.credit import Credit
 from examples.support.ground import ROOT, Ground, Tell, lay_ground
 from examples.support.mpc import assets
+from examples.support.mpc.exposure import KEEP_WORK
 from examples.support.mpc.hosts import (
     Host,
     Mode,
@@ -242,5 +243,5 @@ def start_services(world: CreditWorld) -> None:
     start_recorder(world.processes, world, world.recorder_port, auditors)
     for host in world.hosts.values():
         with world.owner(host.owner.name) as role:
-            start_host(world.processes, host, write_settings(world, host, role))
+            start_host(world.processes, host, write_settings(world, host, role), KEEP_WORK)
     wait_for_hosts(list(world.hosts.values()))
