@@ -38,10 +38,11 @@ def share(table: Table, parameters: Parameters, party: int) -> dict[str, Floats]
         arrays["y"] = labels(table, label)[rows, None]
     if parameters["encoding"] == "model":
         arrays["x"] = model_matrix(table, columns, parameters)[rows]
-        return arrays
-    described = [*columns, Column(label)] if labelled else columns
-    for name, array in statistics_arrays(table, described, parameters).items():
-        # Moments stand by column, not by row.
-        arrays[name] = array if name == "moments" else array[rows]
-    assert all(np.isfinite(array).all() for array in arrays.values())
+    else:
+        described = [*columns, Column(label)] if labelled else columns
+        for name, array in statistics_arrays(table, described, parameters).items():
+            # Moments stand by column, not by row.
+            arrays[name] = array if name == "moments" else array[rows]
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise ValueError("the table holds values that are missing or no numbers")
     return arrays
