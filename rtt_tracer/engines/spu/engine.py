@@ -1,0 +1,105 @@
+"""The SPU engine: how its processes are started, and how their results are opened."""
+
+import json
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from datatoken.errors import BadInputError, LocalEnvironmentError, RunFailedError
+from rtt_tracer.engines.base import EngineJob, Launch
+from rtt_tracer.engines.child_process import CHILD, argv, ask, environment, write_job
+from rtt_tracer.engines.spu.link import relay
+from rtt_tracer.engines.spu.results import answer
+from rtt_tracer.program import read_program
+
+WANTED = ("spu", "jax", "jaxlib", "numpy")
+OPEN_SECONDS = 300.0
+
+
+class SpuEngine:
+    """SPU in an environment of its own.
+
+    A linked process has no network: brpc's port would take plain text beside TLS. It talks
+    over unix sockets in its work folder, and a relay carries them over mutual TLS.
+
+    Parameters
+    ----------
+    python : Path
+        The environment's interpreter, such as ``.engines/spu/bin/python``.
+    """
+
+    name = "spu"
+
+    def __init__(self, python: Path) -> None:
+        self._python = python
+        self._installed: Mapping[str, str] = {}
+
+    def missing(self) -> str | None:
+        """Return why the engine can't run here and what to do, or None when it can."""
+        try:
+            lacking = [name for name in WANTED if name not in self.installed()]
+        except LocalEnvironmentError as error:
+            return f"{error.message} Set the SPU engine up: make spu."
+        if lacking:
+            return f"{self._python} lacks {', '.join(lacking)}. Set the SPU engine up: make spu."
+        return None
+
+    def version(self) -> str:
+        """Return SPU's and JAX's versions: both decide which code comes out."""
+        installed = self.installed()
+        return f"spu {installed.get('spu', 'none')} jax {installed.get('jax', 'none')}"
+
+    def installed(self) -> Mapping[str, str]:
+        """Return distribution → version in the engine's environment."""
+        if not self._installed:
+            self._installed = ask(self._python)["installed"]
+        return self._installed
+
+    @contextmanager
+    def prepare(self, job: EngineJob) -> Iterator[Launch]:
+        """Write the job, start the relay of a linked party, and say how to start the process.
+
+        Raises
+        ------
+        BadInputError, LocalEnvironmentError
+        """
+        program = read_program(job.folder / "bundle")
+        if program.role is not job.role:
+            raise BadInputError(f"The bundle's program is for {program.role}, not {job.role}.")
+        write_job(job, program)
+        with relay(job) if job.role.linked else nullcontext():
+            yield Launch(argv(self._python), environment(job.folder), readable=(CHILD,))
+
+    def reconstruct(self, shares: Sequence[Path], out: Path) -> None:
+        """Open results.
+
+        Parameters
+        ----------
+        shares : sequence of Path
+            One folder by rank, as `check_results` accepts it.
+        out : Path
+            An ``.npz`` file to write.
+
+        Raises
+        ------
+        RunFailedError
+            When the shares do not belong together, or a value is not finite or beyond its bound.
+        """
+        order = {"folders": [str(one.resolve()) for one in shares], "out": str(out.resolve())}
+        try:
+            done = subprocess.run(
+                argv(self._python, "reconstruct"),
+                input=json.dumps(order).encode() + b"\n",
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                timeout=OPEN_SECONDS,
+                check=False,
+                env=environment(out.resolve().parent),
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise LocalEnvironmentError(f"SPU can't be started: {error}.") from None
+        found = answer(done.stdout)
+        if not found.get("ok"):
+            why = found.get("message", f"SPU ended with exit code {done.returncode}.")
+            raise RunFailedError(f"The result can't be opened: {why}", "Run the job anew.")

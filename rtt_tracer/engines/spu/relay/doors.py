@@ -1,0 +1,184 @@
+"""Where connections come in: from the engine's process, and from the peers.
+
+Every new connection is dialled and shaken hands with in a thread of its own, with a deadline,
+so that a stray one disturbs nobody; then the pump takes it over.
+"""
+
+import contextlib
+import os
+import socket
+import ssl
+import stat
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+HANDSHAKE_SECONDS = 10.0
+RETRY_SECONDS = 0.1
+LOST_SECONDS = 2.0
+"""How long a peer that was there before is dialled again."""
+STRANGERS = 32
+"""Handshakes at a time; more are turned away."""
+
+Join = Callable[[socket.socket, socket.socket], None]
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Another linked party, and the one certificate that it may show (DER)."""
+
+    rank: int
+    host: str
+    port: int
+    certificate: bytes
+
+    def __str__(self) -> str:
+        """Return how a log names it."""
+        return f"rank {self.rank} ({self.host}:{self.port})"
+
+
+class WrongCertificateError(Exception):
+    """Whoever answers is not the party that was introduced."""
+
+
+def context(
+    certificate: Path, key: Path, peers: Mapping[int, Peer], server: bool
+) -> ssl.SSLContext:
+    """Return TLS 1.3 with a client certificate, which must be one of the peers' own."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server else ssl.PROTOCOL_TLS_CLIENT)
+    made.minimum_version = ssl.TLSVersion.TLSv1_3
+    made.check_hostname = False  # pinned: a name says less than the certificate itself
+    made.verify_mode = ssl.CERT_REQUIRED
+    made.load_cert_chain(certificate, key)
+    for peer in peers.values():
+        made.load_verify_locations(cadata=ssl.DER_cert_to_PEM_cert(peer.certificate))
+    return made
+
+
+class Inward:
+    """Peers' connections, carried on to the engine's own socket in the work folder."""
+
+    def __init__(
+        self, listener: socket.socket, tls: ssl.SSLContext, folder: int, name: str, seconds: float
+    ) -> None:
+        self._listener, self._tls, self._seconds = listener, tls, seconds
+        self._folder, self._name = folder, name
+        self._free = threading.Semaphore(STRANGERS)
+
+    def run(self, peers: Mapping[int, Peer], join: Join, log: Log) -> None:
+        """Accept for ever."""
+        known = {peer.certificate: peer for peer in peers.values()}
+        while True:
+            sock, address = self._listener.accept()
+            if not self._free.acquire(blocking=False):
+                sock.close()
+                continue
+            threading.Thread(
+                target=self._welcome, args=(sock, address, known, join, log), daemon=True
+            ).start()
+
+    def _welcome(
+        self,
+        sock: socket.socket,
+        address: tuple[str, int],
+        known: Mapping[bytes, Peer],
+        join: Join,
+        log: Log,
+    ) -> None:
+        try:
+            sock.settimeout(HANDSHAKE_SECONDS)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            outer = self._tls.wrap_socket(sock, server_side=True)
+            if outer.getpeercert(binary_form=True) not in known:
+                raise WrongCertificateError("its certificate is nobody's of this run")
+        except (OSError, ValueError, WrongCertificateError) as error:
+            log(f"a stray connection from {address[0]} was refused: {error}")
+            sock.close()
+            return
+        finally:
+            self._free.release()
+        try:
+            join(self._engine(), outer)
+        except OSError as error:
+            log(f"the engine does not listen: {error}")
+            outer.close()
+
+    def _engine(self) -> socket.socket:
+        """Connect to the engine's socket: a socket of this user's, not a link to another one."""
+        deadline = time.monotonic() + self._seconds
+        while True:
+            try:
+                return connect_inside(self._folder, self._name)
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(RETRY_SECONDS / 4)
+
+
+def connect_inside(folder: int, name: str) -> socket.socket:
+    """Connect to the unix socket `name` in an open folder, whatever somebody put in its place."""
+    flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+    place = os.open(name, flags, dir_fd=folder)
+    try:
+        found = os.fstat(place)
+        if not stat.S_ISSOCK(found.st_mode) or found.st_uid != os.geteuid() or found.st_nlink != 1:
+            raise OSError(f"{name} is no socket of the engine's")
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.connect(f"/proc/self/fd/{place}")
+        except OSError:
+            sock.close()
+            raise
+        return sock
+    finally:
+        os.close(place)
+
+
+class Outward:
+    """The engine's connections to one peer."""
+
+    def __init__(
+        self, listener: socket.socket, tls: ssl.SSLContext, peer: Peer, seconds: float
+    ) -> None:
+        self._listener, self._tls, self._peer = listener, tls, peer
+        self._patience = seconds
+
+    def run(self, join: Join, log: Log) -> None:
+        """Accept for ever."""
+        while True:
+            sock, _ = self._listener.accept()
+            threading.Thread(target=self._dial, args=(sock, join, log), daemon=True).start()
+
+    def _dial(self, inner: socket.socket, join: Join, log: Log) -> None:
+        deadline, why = time.monotonic() + self._patience, ""
+        while True:
+            try:
+                outer = self._reach()
+            except (OSError, WrongCertificateError) as error:
+                if str(error) != why:
+                    why = str(error)
+                    log(f"{self._peer} can't be reached: {why}")
+                if time.monotonic() > deadline:
+                    inner.close()
+                    return
+                time.sleep(RETRY_SECONDS)
+            else:
+                self._patience = min(self._patience, LOST_SECONDS)
+                join(inner, outer)
+                return
+
+    def _reach(self) -> ssl.SSLSocket:
+        sock = socket.create_connection((self._peer.host, self._peer.port), HANDSHAKE_SECONDS)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            outer = self._tls.wrap_socket(sock)
+            if outer.getpeercert(binary_form=True) != self._peer.certificate:
+                raise WrongCertificateError("its certificate is not the one that was introduced")
+        except (OSError, WrongCertificateError):
+            with contextlib.suppress(OSError):
+                sock.close()
+            raise
+        return outer
