@@ -19,7 +19,6 @@ from examples.support.mpc.watch import Part
 from rtt_tracer.operations.reading import feature_names
 from rtt_tracer.operations.secret_sharing.share import share
 
-KEEP_WORK = {"DATATOKEN_KEEP_WORK": "1"}
 ARRAY = "x0"
 """The first bank's encoded columns."""
 

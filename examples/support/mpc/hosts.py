@@ -21,6 +21,9 @@ from examples.support.recorder import START
 from rtt_tracer.control.certificates import make_certificate
 from rtt_tracer.settings import EngineSettings
 
+KEEP_WORK = {"DATATOKEN_KEEP_WORK": "1"}
+"""So that a demo can show what lay where; without it a run removes its work folder."""
+
 DELEGATED_SECONDS = 7 * 24 * 3600
 Domain = Literal["private", "federated"]
 Mode = Literal["auto", "queue", "refuse"]

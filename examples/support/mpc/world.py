@@ -21,8 +21,8 @@ from examples.support.accounts import create_account
 from examples.support.credit import Credit
 from examples.support.ground import ROOT, Ground, Tell, lay_ground
 from examples.support.mpc import assets
-from examples.support.mpc.exposure import KEEP_WORK
 from examples.support.mpc.hosts import (
+    KEEP_WORK,
     Host,
     Mode,
     engine_settings,
