@@ -1,4 +1,4 @@
-"""How an engine starts the code in `rtt_tracer.engines.child`: its ``job.json`` and argv."""
+"""How an engine starts the code in `rtt_tracer.engines.inside.child`: its ``job.json`` and argv."""
 
 import json
 import os
@@ -12,7 +12,9 @@ from rtt_tracer.engines.base import EngineJob
 from rtt_tracer.program import Program
 
 HERE = Path(__file__).resolve().parent
-CHILD = HERE / "child"
+CODE = HERE / "inside"
+"""What a child must be able to read: Python lists the folder that holds its package."""
+
 BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from child.{} import main; main()"
 ASK_SECONDS = 60.0
 
@@ -25,7 +27,7 @@ _INSTALLED = (
 
 def argv(python: Path, module: str = "main") -> tuple[str, ...]:
     """Return the command line of a child: isolated, so that no variable or folder leads it."""
-    return (str(python), "-I", "-B", "-c", BOOT.format(module), str(HERE))
+    return (str(python), "-I", "-B", "-c", BOOT.format(module), str(CODE))
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -42,7 +44,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def write_job(job: EngineJob, program: Program) -> None:
-    """Write ``job.json`` into the work folder; see `rtt_tracer.engines.child.job.Job`."""
+    """Write ``job.json`` into the work folder; see `rtt_tracer.engines.inside.child.job.Job`."""
     plain: dict[str, Any] = {
         "role": job.role.value,
         "entry_point": job.entry_point,

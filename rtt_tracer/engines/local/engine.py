@@ -7,7 +7,7 @@ from pathlib import Path
 
 from datatoken.errors import LocalEnvironmentError
 from rtt_tracer.engines.base import EngineJob, Launch
-from rtt_tracer.engines.child_process import CHILD, argv, ask, environment, write_job
+from rtt_tracer.engines.child_process import CODE, argv, ask, environment, write_job
 from rtt_tracer.program import read_program
 
 
@@ -45,4 +45,4 @@ class LocalEngine:
     def prepare(self, job: EngineJob) -> Iterator[Launch]:
         """Write the job; nothing runs beside it."""
         write_job(job, read_program(job.folder / "bundle"))
-        yield Launch(argv(self._python), environment(job.folder), readable=(CHILD,))
+        yield Launch(argv(self._python), environment(job.folder), readable=(CODE,))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from datatoken.errors import BadInputError, LocalEnvironmentError, RunFailedError
 from rtt_tracer.engines.base import EngineJob, Launch
-from rtt_tracer.engines.child_process import CHILD, argv, ask, environment, write_job
+from rtt_tracer.engines.child_process import CODE, argv, ask, environment, write_job
 from rtt_tracer.engines.spu.link import relay
 from rtt_tracer.engines.spu.results import answer
 from rtt_tracer.program import read_program
@@ -69,7 +69,7 @@ class SpuEngine:
             raise BadInputError(f"The bundle's program is for {program.role}, not {job.role}.")
         write_job(job, program)
         with relay(job) if job.role.linked else nullcontext():
-            yield Launch(argv(self._python), environment(job.folder), readable=(CHILD,))
+            yield Launch(argv(self._python), environment(job.folder), readable=(CODE,))
 
     def reconstruct(self, shares: Sequence[Path], out: Path) -> None:
         """Open results.

@@ -1,0 +1,100 @@
+"""SPU runs, with real processes behind real walls, against the same computation in the clear."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtt_tracer.bundle import bundle_function
+from rtt_tracer.engines.base import Role
+from rtt_tracer.engines.spu import check_results
+from tests.rtt_tracer.engines.driver import Run, bank_tables, operation
+
+pytestmark = pytest.mark.spu
+
+TRAINING = '''
+import jax.numpy as jnp
+import numpy as np
+
+
+class Training:
+    def initial(self, shapes, parameters):
+        width = sum(shape[1] for name, shape in shapes.items() if name.startswith("x"))
+        return {"w": np.zeros(width + 1, np.float32), "step": np.zeros((), np.int32)}
+
+    def stage(self, inputs, state, parameters):
+        x = self._features(inputs)
+        z = x @ state["w"]
+        error = 0.5 + z * (0.15012 - 0.001593 * z * z) - inputs["y1"][:, 0]
+        step = parameters["learning-rate"] / x.shape[0] * (x.T @ error)
+        return {"w": state["w"] - step, "step": state["step"] + 1}
+
+    def outputs(self, inputs, state, parameters):
+        z = self._features(inputs) @ state["w"]
+        return {"weights": state["w"], "positive": jnp.sum(z > 0), "steps": state["step"]}
+
+    def _features(self, inputs):
+        ones = jnp.ones((inputs["x0"].shape[0], 1), jnp.float32)
+        return jnp.concatenate([inputs["x0"], inputs["x1"], ones], axis=1)
+'''
+FUNCTION = '''
+"""A user's own file: nothing in it knows of MPC."""
+
+import jax.numpy as jnp
+
+
+def gap(x0, x1):
+    """Return the difference of the columns' means, and the correlation of the first ones."""
+    a, b = x0[:, 0] - jnp.mean(x0[:, 0]), x1[:, 0] - jnp.mean(x1[:, 0])
+    return jnp.mean(x0) - jnp.mean(x1), jnp.sum(a * b) / jnp.sqrt(jnp.sum(a * a) * jnp.sum(b * b))
+'''
+EPOCHS = 3
+
+
+def training(folder: Path, code: str = TRAINING) -> bytes:
+    return operation(
+        folder,
+        Role.SPU_COMPUTE,
+        code,
+        "Training",
+        stages="epochs",
+        outputs=[{"name": "weights", "bound": 1000.0}, {"name": "positive"}, {"name": "steps"}],
+    )
+
+
+def in_the_clear(rate: float) -> np.ndarray:
+    first, second = bank_tables()
+    x = np.stack([first[n] for n in sorted(first)] + [second["b0"], second["b1"]], axis=1)
+    x = np.concatenate([x, np.ones((len(x), 1))], axis=1)
+    w = np.zeros(x.shape[1])
+    for _ in range(EPOCHS):
+        z = x @ w
+        w -= rate / len(x) * (x.T @ (0.5 + z * (0.15012 - 0.001593 * z * z) - second["y"]))
+    return w
+
+
+@pytest.mark.parametrize("protocol", ["ABY3", "SECURENN", "CHEETAH", "SEMI2K"])
+def test_training_on_shares_equals_training_in_the_clear(protocol: str, tmp_path: Path) -> None:
+    """Every protocol gives the weights that the same steps give on open data.
+
+    Acceptance: 66
+    """
+    # Prepare
+    parameters = {"epochs": EPOCHS, "learning-rate": 1.0, "insecure-dealer": protocol == "SEMI2K"}
+    with Run(tmp_path, training(tmp_path), protocol, parameters) as run:
+        run.share(bank_tables())
+
+        # Execute
+        found = run.run(EPOCHS)
+
+    # Assert
+    expected = in_the_clear(1.0)
+    assert np.abs(found["weights"] - expected).max() < 5e-3
+    assert found["steps"] == EPOCHS
+    assert 0 < found["positive"] < 400
+    for folder, event in zip(run.results(), run.checkpoints[-1], strict=True):
+        assert event.commitment is not None
+        check_results(folder, event.commitment)
+    for events in run.checkpoints:
+        assert len({event.commitment for event in events}) == len(run.parties)
+    assert all(end.metrics["bytes_sent"] > 1000 for end in run.ends)
