@@ -169,3 +169,71 @@ def test_late_things_wait_for_a_round_but_not_for_ever() -> None:
     assert not lingered([], now=100, linger=20)
     assert not lingered([81, 90], now=100, linger=20)
     assert lingered([80, 90], now=100, linger=20)
+
+
+# MPC
+
+
+def mpc_record(
+    found: list[Receipt], parties: frozenset[str]
+) -> tuple[list[Round], list[Closing | None]]:
+    """Place receipts and close what is due, as a recorder of an MPC job does."""
+    rules = Rules(timeout=10**6, parties=parties)
+    rounds: dict[int, Round] = {}
+    for now, item in enumerate(found):
+        placement = place(
+            list(rounds.values()), item, now=now, next_id=len(rounds) + 1, parties=parties
+        )
+        assert placement.ended == ()
+        rounds[placement.round.id] = placement.round
+        closing = due(placement.round, [], rules, now=now)
+        if closing is not None:
+            closed = replace(placement.round, phase=Phase.CLOSED, closing=closing)
+            rounds[closed.id] = closed
+    return list(rounds.values()), [r.closing for r in rounds.values()]
+
+
+@given(st.data(), st.integers(1, 4), st.integers(1, 5))
+def test_overlapping_checkpoints_close_when_all_parties_have_reported(
+    data: st.DataObject, parties: int, checkpoints: int
+) -> None:
+    """Parties are at different stages: in whatever order receipts come, no round is cut short."""
+    everything = [receipt(p, c) for p in range(parties) for c in range(checkpoints)]
+    found = data.draw(st.permutations(everything))
+    members = frozenset(digest(p) for p in range(parties))
+
+    rounds, closings = mpc_record(found, members)
+
+    assert closings == [Closing.COMPLETE] * checkpoints
+    assert all(r.members == members for r in rounds)
+
+
+@given(st.data())
+def test_round_without_one_party_stays_open_until_the_timeout(data: st.DataObject) -> None:
+    members = frozenset(digest(p) for p in range(4))
+    found = data.draw(st.permutations([receipt(p, 1) for p in range(3)]))
+
+    [only], _ = mpc_record(found, members)
+
+    assert only.phase is Phase.OPEN
+    rules = Rules(timeout=60, parties=members)
+    assert due(only, [], rules, now=only.opened_at + 59) is None
+    assert due(only, [], rules, now=only.opened_at + 60) is Closing.TIMEOUT
+
+
+def test_server_can_not_close_a_round_of_parties_early() -> None:
+    members = frozenset([digest(1), digest(2)])
+    opened = place([], receipt(1, 1), now=0, next_id=1, parties=members).round
+    named = NamedRound(run="1", kind=MessageKind.TRAIN, input=digest(1), expected=1, by=ADDRESS)
+
+    assert due(opened, [named], Rules(60, members), now=0) is None
+
+
+def test_flower_rounds_of_a_mixed_job_end_as_ever_and_end_no_round_of_parties() -> None:
+    members = frozenset([digest(1), digest(2)])
+    of_parties = place([], receipt(1, 1), now=0, next_id=1, parties=members).round
+    flower = place([of_parties], receipt(3, 2), now=1, next_id=2, parties=members)
+    following = place([of_parties, flower.round], receipt(3, 3), now=2, next_id=3, parties=members)
+
+    assert flower.ended == ()
+    assert [r.id for r in following.ended] == [flower.round.id]

@@ -21,7 +21,7 @@ from datatoken.ddo.models import ExtraParams, RecorderRef
 from datatoken.rounds.receipts import SignedReceipt
 from datatoken.service.client import LogFollower, RecorderClient
 from datatoken.store import VerifyingStore, open_store
-from datatoken.types import Address, Hex32
+from datatoken.types import Address, Hex32, OperationKind
 from tests.support.chain import Account, Chain, fresh, wait_until
 from tests.support.receipts import Node
 
@@ -115,6 +115,43 @@ class Governed:
     def round(self, input_digest: Hex32, **options: Any) -> list[SignedReceipt]:
         """Return one receipt of every member for an input."""
         return [node.receipt(self.job, input_digest, **options) for node in self.nodes]
+
+
+@dataclass
+class GovernedMpc(Governed):
+    """An MPC job: four DTs of two owners directly below institution B's algorithm."""
+
+    members: int = 4
+
+    def __post_init__(self) -> None:
+        self.store = open_store(self.store_path)
+        chain = self.chain
+        share, compute = (chain.register(OperationKind.MPC) for _ in range(2))
+        self.owners = [chain.users[0], chain.users[1]] * 2
+        operations = [share, share, compute, compute]
+        self.leaves = [
+            self._mint(owner, _leaf(operation))
+            for owner, operation in zip(self.owners, operations, strict=True)
+        ]
+        ref = RecorderRef(account=self.recorder.address, endpoint="http://127.0.0.1:1")
+        service = Service(
+            type="algorithm",
+            endpoint="local",
+            child_dts=self.leaves,
+            workflows=[Workflow(set_ops=[{str(i): op for i, op in enumerate(operations)}])],
+            extra_params=ExtraParams(recorder=ref, terms=Terms(round_timeout=self.timeout)),
+        )
+        self.algorithm = self.composite = self._mint(chain.b, Metadata(services=[service]))
+        for owner, leaf in zip(self.owners, self.leaves, strict=True):
+            chain.grant(owner, leaf, self.algorithm)
+        self.job = self._post()
+        self.nodes = [
+            Node.of(owner.signer, leaf, chain.network)
+            for owner, leaf in zip(self.owners, self.leaves, strict=True)
+        ]
+
+    def _post(self) -> Hex32:
+        return self.chain.post(self.chain.b, self.algorithm, self.leaves, self.recorder.address)
 
 
 def _leaf(operation: Hex32) -> Metadata:
