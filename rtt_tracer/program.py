@@ -213,7 +213,8 @@ class Program(Model):
         """
         found: dict[str, tuple[int, int]] = {}
         for party, counts in enumerate(columns):
-            if len(counts) > len(self.arrays):
+            # An operation that shares may name arrays that it has not got in this run.
+            if any(counts[len(self.arrays) :]):
                 raise BadInputError(
                     f"Input party {party} gives {len(counts)} arrays; the program "
                     f"knows {len(self.arrays)}: {', '.join(self.arrays)}."
