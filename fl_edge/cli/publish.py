@@ -1,21 +1,15 @@
 """``fl-edge publish``: an unchanged Flower app, or a folder of operation code, as an operation."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import click
 import typer
-from rich.panel import Panel
-from rich.text import Text
 
-from datatoken.cli.output import Output
+from datatoken.cli.publishing import own_fields, register_operation, write_out
 from datatoken.cli.session import Command, Session
-from datatoken.ddo.operation import OperationDocument
-from datatoken.errors import BadInputError, LocalEnvironmentError
-from datatoken.roles import Administrator, complete_document, operation_id
-from datatoken.text import clean
-from datatoken.types import MessageKind, sha256_hex
+from datatoken.errors import BadInputError
+from datatoken.types import MessageKind
 from fl_edge.fab import bundle_folder, read_fab, read_source
 from fl_edge.fab.bundle import SOURCE
 from fl_edge.fab.document import app_fields, source_fields
@@ -65,20 +59,12 @@ def publish(
     """Make an operation of a Flower app or of operation code."""
     session = Session.current()
     bundle, fields = describe(operation_folder(source), message)
-    fields |= _own_fields(document)
+    fields |= own_fields(document)
     if out is not None:
-        write_out(session.output, out, bundle, fields)
-        return
-    administrator = session.role(Administrator)
-    full = complete_document(bundle, administrator.address, fields)
-    session.output.errors.print(shown(full))
-    with session.output.progress("Registering …"):
-        id_ = administrator.register_operation(bundle, full)
-    assert id_ == operation_id(session.site.network, full)
-    session.output.result(
-        {"operation": id_, "bundle": full.bundle, "metadata": full.digest(), "cid": full.cid},
-        id_,
-    )
+        suffix = "fab" if fields["kind"] == "app" else "zip"
+        write_out(session.output, out, bundle, fields, suffix)
+    else:
+        register_operation(session, bundle, fields)
 
 
 def describe(folder: Path, messages: list[MessageKind] | None) -> tuple[bytes, dict[str, Any]]:
@@ -120,53 +106,6 @@ def build_app(folder: Path) -> bytes:
         ) from None
     read_fab(fab)
     return fab
-
-
-def write_out(output: Output, out: Path, bundle: bytes, fields: dict[str, Any]) -> None:
-    """Write bundle and document for the administrator, and the bundle's digest.
-
-    Raises
-    ------
-    LocalEnvironmentError
-        When the folder is not writable.
-    """
-    name = str(fields["name"]).lower()
-    suffix = "fab" if fields["kind"] == "app" else "zip"
-    files = {
-        out / f"{name}.{suffix}": bundle,
-        out / f"{name}.json": (json.dumps(fields, indent=2) + "\n").encode(),
-    }
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for path, content in files.items():
-            path.write_bytes(content)
-    except OSError as error:
-        raise LocalEnvironmentError(f"{out} can't be written: {error.strerror}.") from None
-    first, second = files
-    command = f"datatoken op register {first} {second}"
-    output.result(
-        {"bundle": str(first), "document": str(second), "digest": sha256_hex(bundle)},
-        f"Wrote {first} and {second}.\nThe administrator registers it: {command}",
-    )
-
-
-def shown(document: OperationDocument) -> Panel:
-    """Return a document for people to read."""
-    plain = document.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
-    text = clean(json.dumps(plain, indent=2, ensure_ascii=False))
-    return Panel(Text(text), title=f"Operation {clean(document.name)}", expand=False)
-
-
-def _own_fields(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadInputError(f"{path} can't be read: {error}.") from None
-    if not isinstance(plain, dict):
-        raise BadInputError(f"{path} is no JSON object.")
-    return plain
 
 
 def register(app: typer.Typer) -> None:
