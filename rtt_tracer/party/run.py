@@ -157,7 +157,10 @@ class Party:
         self._said, ready = wait_ready(
             self.events, self.settings.deadlines.start, self._stop.is_set
         )
-        return columns_of(ready.event)
+        columns = columns_of(ready.event)
+        while columns and not columns[-1]:
+            columns.pop()  # arrays that only other operations read
+        return columns
 
     def _together(
         self,

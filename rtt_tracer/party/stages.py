@@ -29,8 +29,8 @@ from rtt_tracer.party.outline import Outline
 from rtt_tracer.party.steps import Action, Event, Go, Note, Outcome, Say, State, outcome_of
 from rtt_tracer.settings import DeadlineSettings
 
-GRACE = 6.0
-"""Seconds in which a peer's word, or its silence, may explain a broken engine better."""
+ENGINE_GRACE, LOST_GRACE = 6.0, 3.0
+"""Seconds in which a peer's word explains better why an engine broke, or why a peer is away."""
 
 
 class Phase(IntEnum):
@@ -106,7 +106,8 @@ class Stages:
                 if dt in self.outline.peers:
                     self._peer(dt, message, at)
             case steps.Lost(dt) if dt not in self.finals:
-                self._fail(Reason.PARTY_MISSING, f"DT {short(dt)} can't be reached any more.")
+                why = f"DT {short(dt)} can't be reached any more."
+                self._suspect(_failed(Reason.PARTY_MISSING, why), now + LOST_GRACE)
             case steps.Granted(stage):
                 self.leases.allow(stage, now)
             case steps.Denied(stage, reason, sentence):
@@ -121,7 +122,7 @@ class Stages:
                 self._exit = code
                 if self.end is None or code != 0:
                     why = f"The engine's process has ended with exit code {code}."
-                    self._suspect(_failed(Reason.ENGINE_FAILED, why), now)
+                    self._suspect(_failed(Reason.ENGINE_FAILED, why), now + ENGINE_GRACE)
                 elif self.outline.role is Role.SPU_SHARE:
                     # Not before: nobody can put something else in the files' place now.
                     self._once("shares", steps.SendShares())
@@ -180,13 +181,13 @@ class Stages:
                 self.end = event
             case EventKind.FAILED:
                 why = f"The engine has failed: {clean(event.message or event.code or '')[:500]}"
-                self._suspect(_failed(Reason.ENGINE_FAILED, why), now)
+                self._suspect(_failed(Reason.ENGINE_FAILED, why), now + ENGINE_GRACE)
 
     # Watching the clock
 
     def _watch(self, now: float) -> None:
         late = None
-        if self._broken is not None and now - self._broken[0] >= GRACE:
+        if self._broken is not None and now >= self._broken[0]:
             late = self._broken[1]
         elif self.phase < Phase.ENDING:
             late = self.leases.lapsed(now)
@@ -339,10 +340,14 @@ class Stages:
         self._out.append(action)
         return True
 
-    def _suspect(self, outcome: Outcome, now: float) -> None:
-        """Something broke: a peer's own word within `GRACE` explains it better."""
-        if self._broken is None:
-            self._broken = (now, outcome)
+    def _suspect(self, outcome: Outcome, due: float) -> None:
+        """Something broke: a peer's own word until `due` explains it better.
+
+        A peer that is away explains an engine that lost its link, never the other way round.
+        """
+        if self._broken is None or outcome.reason == Reason.PARTY_MISSING:
+            earlier = self._broken[0] if self._broken is not None else due
+            self._broken = (min(due, earlier), outcome)
 
     def _fail(self, reason: str, sentence: str) -> None:
         self._finish(_failed(reason, sentence))
