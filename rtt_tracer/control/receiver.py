@@ -62,7 +62,7 @@ class Receiver:
         self._dts: Mapping[Hex32, Hex32] = {}  # digest of a certificate → DT
         self._fresh: Any = None  # a configuration that the next handshake takes over
         self._numbers: dict[Hex32, int] = {}
-        self._stopping, self._watched = False, list[threading.Event]()
+        self._stopping, self._watched = False, dict[Hex32, threading.Event]()
         self.heard: set[Hex32] = set()
         """Peers that have got in."""
         self.ended: set[Hex32] = set()
@@ -111,7 +111,7 @@ class Receiver:
         """End all calls and close the port."""
         with self._lock:
             self._stopping = True
-            for ended in self._watched:
+            for ended in self._watched.values():
                 ended.set()
         self._server.stop(grace).wait(grace + 1)
 
@@ -186,12 +186,17 @@ class Receiver:
         return b""
 
     def _watch(self, _: bytes, context: Any) -> Iterator[bytes]:
-        """Stay open as long as this process lives: that is all it says."""
-        self._peer(context)
+        """Stay open as long as this process lives: that is all it says.
+
+        One for each peer: a newer call ends the one before, so nobody takes all threads.
+        """
+        dt = self._peer(context)
         ended = threading.Event()
         with self._lock:
             if self._stopping or not context.add_callback(ended.set):
                 return
-            self._watched.append(ended)
+            before, self._watched[dt] = self._watched.get(dt), ended
+        if before is not None:
+            before.set()
         yield b""
         ended.wait()

@@ -13,7 +13,7 @@ from datatoken.ddo.canonical import parse_document
 from datatoken.errors import BadInputError
 from datatoken.types import Hex32
 from rtt_tracer.control.messages import ShareHead
-from rtt_tracer.control.wire import MAX_SHARE_BYTES, MAX_SHARES, ShareReceived
+from rtt_tracer.control.wire import MAX_SHARE_BYTES, MAX_SHARES, MAX_STREAMS, ShareReceived
 
 _MAX_HEAD = 1024
 _PART = ".part"
@@ -107,10 +107,10 @@ class ShareFolder:
                 if (known.size, known.sha256) == (head.size, head.sha256):
                     return known
                 raise ShareError(grpc.StatusCode.ALREADY_EXISTS, "another share has its name")
-            if key in self._open:
-                raise ShareError(grpc.StatusCode.ABORTED, "it is on its way already")
-            own = [one.size for (sender, _), one in self._taken.items() if sender == dt]
-            own += [size for (sender, _), size in self._open.items() if sender == dt]
+            coming = [size for (sender, _), size in self._open.items() if sender == dt]
+            if key in self._open or len(coming) >= MAX_STREAMS:
+                raise ShareError(grpc.StatusCode.ABORTED, "too much is on its way already")
+            own = [one.size for (sender, _), one in self._taken.items() if sender == dt] + coming
             if len(own) >= MAX_SHARES or sum(own) + head.size > self._most_bytes:
                 raise ShareError(
                     grpc.StatusCode.RESOURCE_EXHAUSTED, "the sender's shares are too large"

@@ -12,7 +12,9 @@ SAY, SHARE, WATCH = "Say", "Share", "Watch"
 CHUNK_BYTES = 256 * 1024
 MAX_FRAME_BYTES = 1024 * 1024
 MAX_INBOX = 4096
-MAX_CALLS = 64
+MAX_CALLS = 128
+MAX_STREAMS = 4
+"""Shares of one peer that may be on their way at once."""
 MAX_SHARES = 256
 """Files that one peer may send."""
 MAX_SHARE_BYTES = 4 * 1024**3

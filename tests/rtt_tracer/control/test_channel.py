@@ -19,7 +19,7 @@ from datatoken.types import sha256_hex
 from rtt_tracer.control import receiver
 from rtt_tracer.control.channel import ControlChannel
 from rtt_tracer.control.messages import Agree, Commit, Final, Message, Stop, pack
-from rtt_tracer.control.wire import SAY, Gone
+from rtt_tracer.control.wire import SAY, WATCH, Gone, method
 from tests.rtt_tracer.control.conftest import PLAN, WORLD, Parties, call, code_of
 from tests.support.mpc import make_certificate
 
@@ -330,6 +330,22 @@ def test_flood_of_messages_is_bounded(parties: Parties, monkeypatch: pytest.Monk
 
     assert caught.value.reason is Reason.PARTY_STOPPED
     assert b.inbox.qsize() == 5
+
+
+def test_peer_that_takes_all_calls_keeps_nobody_out(parties: Parties) -> None:
+    """One participant stalling the rest: hundreds of calls that never end."""
+    a, b, c = parties.dts[:3]
+    channel = parties.raw(c, *WORLD.certificates[a])
+    watch = channel.unary_stream(method(WATCH))
+    calls = [watch(b"", timeout=60) for _ in range(300)]
+    next(iter(calls[-1]))
+
+    parties.channels[b].say(Agree(agreed=AGREED), to=c, timeout=20)
+
+    assert said(parties.channels[c]) == (b, Agree(agreed=AGREED))
+    for one in calls:
+        one.cancel()
+    channel.close()
 
 
 # Ends

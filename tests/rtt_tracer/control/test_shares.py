@@ -14,7 +14,7 @@ from datatoken.authorization.reasons import Reason, Refused
 from datatoken.ddo.canonical import canonical_bytes
 from datatoken.errors import BadInputError
 from rtt_tracer.control.messages import Agree
-from rtt_tracer.control.wire import SHARE, ShareReceived, method
+from rtt_tracer.control.wire import MAX_STREAMS, SHARE, ShareReceived, method
 from tests.rtt_tracer.control.conftest import WORLD, Parties
 
 CONTENT = os.urandom(700_000)
@@ -211,6 +211,36 @@ def test_dripping_share_ends_at_its_deadline_and_others_go_on(parties: Parties) 
     parties.channels[b].say(Agree(agreed=digest(b"x")))
     assert parties.channels[c].heard(5) == (b, Agree(agreed=digest(b"x")))
     drip.set()
+
+
+def test_many_dripping_shares_of_one_sender_keep_nobody_out(parties: Parties, file: Path) -> None:
+    a, b, c, _ = parties.dts
+    over, channel = Event(), parties.raw(c, *WORLD.certificates[a])
+
+    def dripping(number: int) -> Iterator[bytes]:
+        yield head(name=f"x{number}")
+        while not over.wait(0.1):
+            yield b"x"
+
+    share = channel.stream_unary(method(SHARE))
+    calls = [share.future(dripping(number), timeout=60) for number in range(40)]
+    failed = [one.exception() for one in calls if wait_done(one)]
+    assert len(failed) >= 40 - MAX_STREAMS
+
+    parties.channels[b].send_share(c, "x0", file, timeout=20)
+
+    assert (parties.folder / c / b / "x0").read_bytes() == CONTENT
+    over.set()
+    channel.close()
+
+
+def wait_done(call: Any) -> bool:
+    """Tell whether a call ends within two seconds."""
+    try:
+        call.exception(timeout=2)
+    except grpc.FutureTimeoutError:
+        return False
+    return True
 
 
 def test_file_or_name_that_no_peer_takes_is_bad_input(parties: Parties, file: Path) -> None:
