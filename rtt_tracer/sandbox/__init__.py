@@ -2,6 +2,7 @@
 
 from rtt_tracer.sandbox.deadlines import Deadlines
 from rtt_tracer.sandbox.limits import Limits
+from rtt_tracer.sandbox.probe import probe
 from rtt_tracer.sandbox.process import EXITED, LIMIT, PROTOCOL, EngineProcess
 from rtt_tracer.sandbox.report import Finding, IsolationReport, Mechanism
 
@@ -15,4 +16,5 @@ __all__ = [
     "IsolationReport",
     "Limits",
     "Mechanism",
+    "probe",
 ]

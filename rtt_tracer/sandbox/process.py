@@ -53,6 +53,7 @@ class EngineProcess:
     def __init__(self, warden: "subprocess.Popen[bytes]", pipes: dict[str, int]) -> None:
         self._warden, self._pipes = warden, pipes
         self._queue: queue.Queue[EngineEvent | None] = queue.Queue(QUEUED)
+        self._lock = threading.Lock()
         self._started = threading.Event()
         self._closing = threading.Event()
         self._final = False
@@ -161,8 +162,9 @@ class EngineProcess:
 
     def go(self, stage: int) -> None:
         """Let stage `stage` start; a process that has ended takes no notice."""
-        with contextlib.suppress(BrokenPipeError, OSError):
-            os.write(self._pipes["orders"], order(stage))
+        with self._lock, contextlib.suppress(OSError):
+            if "orders" in self._pipes:
+                os.write(self._pipes["orders"], order(stage))
 
     @property
     def running(self) -> bool:
@@ -203,8 +205,9 @@ class EngineProcess:
         self._warden.wait()
         if self._reader.is_alive():
             self._reader.join()
-        for name in list(self._pipes):
-            os.close(self._pipes.pop(name))
+        with self._lock:
+            while self._pipes:
+                os.close(self._pipes.popitem()[1])
 
     def __enter__(self) -> "EngineProcess":
         """Return itself."""

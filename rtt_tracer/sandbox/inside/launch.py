@@ -18,6 +18,8 @@ class Launch:
     ----------
     events, orders, status : int
         Descriptors: the operation's two pipes, and the warden's own.
+    own_users : bool
+        Whether it is in a user namespace, whose processes the kernel counts by themselves.
     findings : list of (mechanism, in force, why)
         For the supervisor's report.
     """
@@ -32,6 +34,7 @@ class Launch:
     events: int
     orders: int
     status: int
+    own_users: bool = False
     findings: list[tuple[str, bool, str]] = field(default_factory=list)
 
     @property

@@ -36,7 +36,7 @@ def main() -> NoReturn:
         if program := bubble.find():
             bubble.become(program, launch, line)
         kernel.hide()
-        _subreaper(launch, why)
+        _subreaper(launch, f"{why}; no bubblewrap")
     namespaces.enter(flags & ~(namespaces.NEW_NETWORK if launch.network else 0))
     warden = os.fork()
     if warden == 0:
@@ -50,7 +50,8 @@ def main() -> NoReturn:
 def _first_process(launch: Launch, flags: int) -> NoReturn:
     """Go on as the first process of the namespace: with it the kernel ends all others."""
     kernel.prctl(kernel.PR_SET_PDEATHSIG, "PR_SET_PDEATHSIG", int(signal.SIGKILL))
-    how = "user namespace" if flags & namespaces.NEW_USER else "as root"
+    launch.own_users = bool(flags & namespaces.NEW_USER)
+    how = "user namespace" if launch.own_users else "as root"
     launch.found("process namespace", None, f"unshare, {how}")
     shared = int(launch.limits["memory_mb"]) // 4
     why = kernel.attempt(lambda: root.build(launch.folder, launch.readable, shared))
@@ -92,7 +93,7 @@ def _operation(launch: Launch, parent: int, *, rooted: bool, cut_off: bool) -> N
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.chdir(launch.folder)
         os.umask(0o077)
-        _limit(launch.limits)
+        _limit(launch)
         launch.found("resource limits", None, f"{launch.limits['memory_mb']:g} MB of memory")
         launch.found("no privileges", kernel.attempt(kernel.drop_privileges), "no capabilities")
         _confine(launch, rooted=rooted, cut_off=cut_off)
@@ -144,14 +145,18 @@ def _rules(launch: Launch, abi: int, *, rooted: bool, cut_off: bool) -> None:
     rules.enforce()
 
 
-def _limit(limits: dict[str, float]) -> None:
-    for what, value in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_CPU, limits["cpu_seconds"]),
-        (resource.RLIMIT_DATA, limits["memory_mb"] * MB),
-        (resource.RLIMIT_FSIZE, limits["file_mb"] * MB),
-        (resource.RLIMIT_NOFILE, limits["files"]),
-    ):
+def _limit(launch: Launch) -> None:
+    limits = launch.limits
+    bounds = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_CPU: limits["cpu_seconds"],
+        resource.RLIMIT_DATA: limits["memory_mb"] * MB,
+        resource.RLIMIT_FSIZE: limits["file_mb"] * MB,
+        resource.RLIMIT_NOFILE: limits["files"],
+    }
+    if launch.own_users:  # elsewhere it would count all that this user runs
+        bounds[resource.RLIMIT_NPROC] = limits["processes"] + 2
+    for what, value in bounds.items():
         _, hard = resource.getrlimit(what)
         bound = int(value) if hard == resource.RLIM_INFINITY else min(int(value), hard)
         resource.setrlimit(what, (bound, bound))

@@ -45,7 +45,7 @@ def supervise(plan: dict[str, Any]) -> dict[str, Any]:
     folder = Path(plan["folder"])
     launch = Launch(
         argv=(sys.executable, "-I", "-c", plan["code"]),
-        environment=plan["environment"],
+        environment={**plan["environment"], "SUPERVISOR": str(os.getpid())},
         bind=tuple(plan["bind"]),
         connect=tuple(plan["connect"]),
     )

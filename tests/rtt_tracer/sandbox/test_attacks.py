@@ -85,20 +85,27 @@ def environments():
     found = []
     for name in os.listdir("/proc"):
         try:
-            found.append(open(f"/proc/{name}/environ", "rb").read().decode(errors="replace"))
+            found.append(open(f"/proc/{name}/environ", "rb").read())
         except OSError:
             pass
-    return found
-tell(own=dict(os.environ), all="".join(environments()))
+    return b"".join(found)
+found = environments()
+tell(own=dict(os.environ), read=b"DATATOKEN_EVENTS" in found, secret=b"hunter2" in found)
 end()
 """,
         platform,
     )
 
-    assert "DATATOKEN_EVENTS" in outcome.told["all"]  # it could read its own
-    assert "hunter2" not in outcome.told["all"]
-    assert "DATATOKEN_PASSWORD" not in outcome.told["own"]
-    assert "PATH" not in outcome.told["own"]
+    assert outcome.told["read"]  # its own
+    assert not outcome.told["secret"]
+    assert set(outcome.told["own"]) <= {
+        "HOME",
+        "TMPDIR",
+        "SUPERVISOR",
+        "LC_CTYPE",
+        "DATATOKEN_EVENTS",
+        "DATATOKEN_ORDERS",
+    }
 
 
 @EVERYWHERE
@@ -108,14 +115,13 @@ def test_memory_of_the_supervisor_is_out_of_reach(attack: Attack, platform: str)
         """
 import glob
 opened = []
-for pattern in ("/proc/[0-9]*/mem", "/proc/[0-9]*/fd/*"):
-    for path in glob.glob(pattern):
-        if path.split("/")[2] != str(os.getpid()):
-            try:
-                open(path, "rb").close()
-                opened.append(path)
-            except OSError:
-                pass
+for pid in (os.environ["SUPERVISOR"], str(os.getppid())):
+    for path in (f"/proc/{pid}/mem", *glob.glob(f"/proc/{pid}/fd/*")):
+        try:
+            open(path, "rb").close()
+            opened.append(path)
+        except OSError:
+            pass
 tell(opened=opened)
 end()
 """,
