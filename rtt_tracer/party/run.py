@@ -95,7 +95,8 @@ class Party:
                 outcome = outcome_of(error)
             finally:
                 if not os.environ.get(KEEP_WORK):
-                    shutil.rmtree(folder.work, ignore_errors=True)
+                    for name in ("work", "received", "lists"):
+                        shutil.rmtree(folder.path / name, ignore_errors=True)
                 side.drain()
                 side.outbox.stop()
                 folder.end(outcome)
@@ -199,7 +200,8 @@ class Party:
                 columns=columns,
                 engine=engine.version(),
             )
-            folder.note("introduced", {"host": network.host, "port": port})
+            where = {"host": network.host, "port": port, "link": held.port if held else None}
+            folder.note("introduced", where)
             found = meet(
                 side,
                 plan,

@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from datatoken.authorization.request import SignedRequest
 from datatoken.chain.signer import Signer
 from datatoken.ddo.canonical import canonical_bytes
@@ -33,7 +31,6 @@ from datatoken.types import Hex32, Scalar
 from rtt_tracer import operations as shipped
 from rtt_tracer.bundle import bundle_folder, bundle_function
 from rtt_tracer.document import function_source, read_source, source_fields
-from rtt_tracer.engines.base import Role
 from rtt_tracer.requester import Wish, make_wish, sign_wish
 from tests.fl_edge.harness import free_port
 from tests.support.chain import Account, Chain, wait_until
@@ -163,8 +160,12 @@ class PartyWorld:
         self.a, self.b, self.d, self.c = (self._institution(name) for name in names)
         self.recorder_account = self.chain.account()
         self.port = free_port()
-        reporting = _Reporting(self.chain, self.world.store_folder, self.recorder_account)
         self.world.store_folder.mkdir(parents=True, exist_ok=True)
+        self.restart_recorder()
+
+    def restart_recorder(self) -> None:
+        """Start the recorder, on the port and with the state that it had."""
+        reporting = _Reporting(self.chain, self.world.store_folder, self.recorder_account)
         self.recorder = Running(reporting, self.folder / "recorder", port=self.port)  # type: ignore[arg-type]
 
     def _institution(self, name: str) -> Account:
@@ -334,11 +335,16 @@ class PartyWorld:
 
     # Processes
 
-    def start(self, asset: Asset, job: Hex32, request: Hex32, **environment: str) -> PartyProcess:
-        """Start an asset's party."""
+    def start(
+        self, asset: Asset, job: Hex32, request: Hex32, *, trick: str | None = None
+    ) -> PartyProcess:
+        """Start an asset's party; `trick` is a function of `tests.rtt_tracer.party.hostile`."""
         log = asset.folder / f"party-{next(_numbers)}.log"
+        program = ["-c", "from rtt_tracer.cli.app import main; main()"]
+        if trick is not None:
+            program = ["-m", "tests.rtt_tracer.party.hostile", trick]
         command = [
-            sys.executable, "-c", "from rtt_tracer.cli.app import main; main()", "party",
+            sys.executable, *program, "party",
             "--config", str(asset.config), "--job", job, "--request", request,
         ]  # fmt: skip
         with log.open("ab") as output:
@@ -347,7 +353,7 @@ class PartyWorld:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
                 cwd=asset.folder,
                 start_new_session=True,
             )
@@ -398,7 +404,3 @@ def wait_all(parties: Sequence[PartyProcess], seconds: float = 150.0) -> list[in
 def reports(parties: Sequence[PartyProcess]) -> str:
     """Return what the parties say, for a failing test."""
     return "\n".join(party.report() for party in parties)
-
-
-ROLES = Role
-HTTP = httpx
