@@ -1,6 +1,7 @@
 """The warden's main: walls first, then the operation behind them, then the watch."""
 
 import contextlib
+import json
 import os
 import resource
 import signal
@@ -73,18 +74,23 @@ def _subreaper(launch: Launch, why: str) -> NoReturn:
 def _guard(launch: Launch, *, alone: bool, rooted: bool, cut_off: bool) -> NoReturn:
     """Start the operation and watch it until nothing of it is left."""
     parent = os.getpid()
+    reading, writing = os.pipe2(os.O_CLOEXEC)
     child = os.fork()
     if child == 0:
-        _operation(launch, parent, rooted=rooted, cut_off=cut_off)
-    for descriptor in (launch.events, launch.orders):
+        _operation(launch, parent, writing, rooted=rooted, cut_off=cut_off)
+    for descriptor in (launch.events, launch.orders, writing):
         os.close(descriptor)
+    with os.fdopen(reading) as pipe:  # ends when the operation's program has taken over
+        said = [json.loads(line) for line in pipe]
+    for message in said[1:] + said[:1]:
+        launch.say(message)
     counted = rooted or not alone  # /proc shows this namespace's processes
     Guard(child, alone, counted, LIFELINE, launch).watch()
     os._exit(0)
 
 
-def _operation(launch: Launch, parent: int, *, rooted: bool, cut_off: bool) -> NoReturn:
-    """Become the operation."""
+def _operation(launch: Launch, parent: int, back: int, *, rooted: bool, cut_off: bool) -> NoReturn:
+    """Become the operation; tell the guard how it went through `back`."""
     try:
         kernel.die_with_parent(parent)
         os.setsid()
@@ -100,10 +106,10 @@ def _operation(launch: Launch, parent: int, *, rooted: bool, cut_off: bool) -> N
         os.set_inheritable(launch.status, False)
         for descriptor in (launch.events, launch.orders):
             os.set_inheritable(descriptor, True)
-        launch.say({"isolation": launch.findings})
+        os.write(back, json.dumps({"isolation": launch.findings}).encode() + b"\n")
         os.execve(launch.argv[0], launch.argv, launch.environment)  # noqa: S606
     except BaseException as error:
-        launch.say({"error": str(error)})
+        os.write(back, json.dumps({"error": str(error)}).encode() + b"\n")
     os._exit(127)
 
 
