@@ -5,6 +5,7 @@ A test compares the pages with the code, so that neither can drift.
 
 import ast
 import inspect
+from functools import cache
 from pathlib import Path
 
 import click
@@ -18,6 +19,8 @@ from datatoken.cli.app import app as datatoken
 from datatoken.cli.session import PANEL
 from datatoken.errors import ExitCode
 from fl_edge.cli.app import app as fl_edge
+from rtt_tracer.cards import cards
+from rtt_tracer.cli.app import app as rtt_tracer
 
 HERE = Path(__file__).resolve().parent
 NOTE = "<!-- Written by docs/reference/generate.py; do not edit. -->\n"
@@ -42,6 +45,8 @@ def pages() -> dict[str, str]:
     return {
         "commands.md": commands(datatoken, "datatoken"),
         "fl-edge.md": commands(fl_edge, "fl-edge"),
+        "rtt-tracer.md": commands(rtt_tracer, "rtt-tracer"),
+        "operations.md": f"# Shipped MPC operations\n\n{NOTE}\n{cards()}",
         "exit-codes.md": exit_codes(),
         "reasons.md": reasons(),
     }
@@ -128,9 +133,9 @@ def exit_codes() -> str:
             "# Exit codes",
             "",
             NOTE,
-            "`datatoken` and `fl-edge` leave with one of these. One sentence and, where there is",
-            "one, a hint are on stderr; with `--format json` the result on stdout is",
-            '`{"error": {"code", "message", "hint", "exit_code"}}`, with `violations` where',
+            "`datatoken`, `fl-edge` and `rtt-tracer` leave with one of these. One sentence and,",
+            "where there is one, a hint are on stderr; with `--format json` the result on stdout",
+            'is `{"error": {"code", "message", "hint", "exit_code"}}`, with `violations` where',
             "several things are wrong. 130: interrupted.",
             "",
             "| exit code | name | meaning | `code` in the error object |",
@@ -153,13 +158,14 @@ def _codes(code: ExitCode) -> list[str]:
     return sorted(found)
 
 
+@cache
 def error_codes() -> dict[str, ExitCode]:
     """Return every `code` that an error class of the packages carries, with its exit code.
 
     The sources are read instead of imported: what is imported depends on who asks.
     """
     classes: dict[str, ast.ClassDef] = {}
-    for package in ("datatoken", "fl_edge"):
+    for package in ("datatoken", "fl_edge", "rtt_tracer"):
         for path in sorted((HERE.parents[1] / package).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.ClassDef):
@@ -190,6 +196,8 @@ def _inherited(name: str, classes: dict[str, ast.ClassDef]) -> ExitCode | None:
     if node is None:
         return None
     own = _field(node, "exit_code")
+    if isinstance(own, ast.Attribute) and own.attr == "exit_code":
+        return _inherited(ast.unparse(own.value), classes)
     if isinstance(own, ast.Attribute):
         return ExitCode[own.attr]
     bases = [_inherited(base.id, classes) for base in node.bases if isinstance(base, ast.Name)]

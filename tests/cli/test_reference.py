@@ -16,8 +16,13 @@ from datatoken.chain.errors import contract_errors
 from datatoken.errors import ExitCode
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("commands.md", "fl-edge.md", "exit-codes.md", "reasons.md")
-MENTION = re.compile(r"(?:`|: |run )(datatoken|fl-edge) ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?")
+PAGES = (
+    *("commands.md", "fl-edge.md", "rtt-tracer.md", "operations.md"),
+    *("exit-codes.md", "reasons.md"),
+)
+MENTION = re.compile(
+    r"(?:`|: |run )(datatoken|fl-edge|rtt-tracer) ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?"
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +53,18 @@ def test_every_code_is_documented(generate: ModuleType) -> None:
 def test_hints_name_commands_that_exist() -> None:
     from datatoken.cli.app import app as datatoken
     from fl_edge.cli.app import app as fl_edge
+    from rtt_tracer.cli.app import app as rtt_tracer
 
-    apps: dict[str, typer.Typer] = {"datatoken": datatoken, "fl-edge": fl_edge}
+    apps: dict[str, typer.Typer] = {
+        "datatoken": datatoken,
+        "fl-edge": fl_edge,
+        "rtt-tracer": rtt_tracer,
+    }
     roots = {name: get_command(app) for name, app in apps.items()}
     sources = [
         *(ROOT / "datatoken").rglob("*.py"),
         *(ROOT / "fl_edge").rglob("*.py"),
+        *(ROOT / "rtt_tracer").rglob("*.py"),
         *(ROOT / "docs").rglob("*.md"),
         ROOT / "README.md",
     ]
