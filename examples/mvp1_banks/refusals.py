@@ -12,6 +12,7 @@ from datatoken.types import Hex32
 from examples.mvp1_banks.assets import JOINT_MODEL
 from examples.mvp1_banks.consent import ONE_MISSING, OUTSIDE_TERMS
 from examples.mvp1_banks.story import SHARE, Story
+from examples.support.mpc.assets import MAX_EPOCHS
 from examples.support.mpc.requests import part_of, send, sign, wait
 from examples.support.report import Refusal
 from rtt_tracer.agreement.plan import run_id
@@ -24,12 +25,13 @@ REVOKED = "bank A revokes between two epochs"
 AFTER = "a new run after the revocation"
 EXPECTED: dict[str, frozenset[str]] = {
     OUTSIDE_TERMS: frozenset({Reason.PURPOSE_NOT_ACCEPTED}),
-    ONE_MISSING: frozenset({"MissingGrant"}),
+    ONE_MISSING: frozenset({"MISSING_GRANT"}),
     REPLAYED: frozenset({Reason.REQUEST_REPLAYED}),
     FORGED: frozenset({Reason.REQUEST_SIGNATURE}),
     PAUSED: frozenset({Reason.JOB_NOT_OPEN}),
     SWAPPED: frozenset({Reason.OPERATION_MISMATCH, Reason.STORE_UNREACHABLE}),
-    REVOKED: frozenset({Reason.GRANT_REVOKED}),
+    # A's own gate says the first, all others the second: whoever looks first stops the run.
+    REVOKED: frozenset({Reason.GRANT_REVOKED, Reason.TOO_FEW_PARTICIPANTS}),
     AFTER: frozenset({Reason.GRANT_REVOKED}),
 }
 STARTED = 180.0
@@ -60,10 +62,10 @@ def forged(story: Story) -> Refusal:
 
 def paused(story: Story) -> Refusal:
     """Send an honest request for a job that is paused."""
+    request = sign(story.world, story.jobs[JOINT_MODEL], story.parameters())
     with story.world.institution("C") as guarantor:
         guarantor.pause(story.jobs[JOINT_MODEL])
         try:
-            request = sign(story.world, story.jobs[JOINT_MODEL], story.parameters())
             return _refused(story, PAUSED, request)
         finally:
             guarantor.reopen(story.jobs[JOINT_MODEL])
@@ -102,7 +104,7 @@ def _other_bytes(store: Path, digest: Hex32, honest: bytes) -> Iterator[None]:
 def revoked(story: Story) -> Refusal:
     """Have bank A revoke while an epoch runs: nobody starts the next one but one."""
     world = story.world
-    request = sign(world, story.jobs[JOINT_MODEL], story.parameters())
+    request = sign(world, story.jobs[JOINT_MODEL], story.parameters(MAX_EPOCHS))
     send(world, request)
     run = run_id(request.digest())
     _wait_until(lambda: _stage(story, run) >= 1, "the first epoch")

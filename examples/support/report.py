@@ -36,9 +36,13 @@ def show_refusals(console: Console, refusals: Sequence[Refusal]) -> None:
     """Print what was tried and refused."""
     if not refusals:
         return
+    after = any(refusal.rounds_after for refusal in refusals)
     table = Table(title="Refused", title_justify="left")
-    for name in ("tried", "refused by", "reason", "rounds after"):
-        table.add_column(name, overflow="fold", justify="right" if name[:6] == "rounds" else "left")
+    for name in ("tried", "refused by", "reason"):
+        table.add_column(name, overflow="fold")
+    if after:
+        table.add_column("rounds after", justify="right")
     for refusal in refusals:
-        table.add_row(refusal.case, refusal.by, refusal.code, str(refusal.rounds_after))
+        row = [refusal.case, refusal.by, refusal.code]
+        table.add_row(*row, *([str(refusal.rounds_after)] if after else []))
     console.print(table)
