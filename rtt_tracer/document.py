@@ -165,7 +165,8 @@ def function_source(path: Path, function: str) -> OperationSource:
             f"The arguments of {function} are not named like inputs.",
             "Name them by array and input party: x0, x1, y1.",
         )
-    arrays = list(dict.fromkeys(match[1] for match in matched if match))
+    # x and y first, needed or not: an introduction counts columns in this order.
+    arrays = list(dict.fromkeys(["x", "y", *(match[1] for match in matched if match)]))
     description = ast.get_docstring(found[-1]) or f"{function} of {path.name}, on shares."
     plain = {
         "name": re.sub(r"[^A-Za-z0-9]+", "-", f"{path.stem}-{function}").strip("-")[:64],

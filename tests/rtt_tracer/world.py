@@ -366,19 +366,19 @@ class PartyWorld:
         return [self.start(asset, job, request) for asset in assets]
 
     def left_behind(self) -> list[str]:
-        """Return the processes that work in this world's party folders."""
-        parties, found = str(self.folder / "parties"), []
+        """Return the processes that parties have started and that are still there."""
+        parties, found = str(self.folder / "parties").encode(), []
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit():
                 continue
             try:
-                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                here = str((entry / "cwd").readlink())
+                words = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
+                words += str((entry / "cwd").readlink()).encode()
                 state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
             except OSError:
                 continue
-            if state != "Z" and (parties in command or here.startswith(parties)):
-                found.append(f"{entry.name} {command[:200]} in {here}")
+            if state != "Z" and parties in words:
+                found.append(f"{entry.name} {words[:200]!r}")
         return found
 
     def logged(self, job: Hex32) -> int:
@@ -404,3 +404,21 @@ def wait_all(parties: Sequence[PartyProcess], seconds: float = 150.0) -> list[in
 def reports(parties: Sequence[PartyProcess]) -> str:
     """Return what the parties say, for a failing test."""
     return "\n".join(party.report() for party in parties)
+
+
+def below(pid: int) -> list[int]:
+    """Return the processes that a process has started, and theirs."""
+    parents: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            parents.setdefault(parent, []).append(int(entry.name))
+    found, todo = [], [pid]
+    while todo:
+        children = parents.get(todo.pop(), [])
+        found += children
+        todo += children
+    return found

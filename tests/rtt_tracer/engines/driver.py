@@ -29,7 +29,7 @@ PARTIES = {"ABY3": 3, "SECURENN": 3, "CHEETAH": 2, "SEMI2K": 2}
 SECONDS = 60.0
 Table = Mapping[str, np.ndarray]
 
-SHARE = '''
+SHARE = """
 import numpy as np
 
 
@@ -37,7 +37,7 @@ def share(table, parameters, party):
     names = sorted(name for name in table if name != "y")
     found = {"x": np.stack([table[name] for name in names], axis=1)}
     return found | ({"y": table["y"]} if "y" in table else {})
-'''
+"""
 
 
 def operation(
@@ -134,9 +134,7 @@ class Run:
             (folder / "in").mkdir(parents=True)
             np.savez(folder / "in/table.npz", **table)
             job = self.job(Role.SPU_SHARE, folder, "trial", column_owner=index)
-            process = self.start(
-                replace(job, entry_point="secret_spu_share.model:share"), bundle
-            )
+            process = self.start(replace(job, entry_point="secret_spu_share.model:share"), bundle)
             self.shapes.append(tuple(columns_of(said(process, "ready"))))
             process.go(0)
             assert said(process, "checkpoint").number == 0

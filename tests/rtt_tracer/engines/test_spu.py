@@ -12,7 +12,7 @@ from tests.rtt_tracer.engines.driver import Run, bank_tables, operation
 
 pytestmark = pytest.mark.spu
 
-TRAINING = '''
+TRAINING = """
 import jax.numpy as jnp
 import numpy as np
 
@@ -36,7 +36,7 @@ class Training:
     def _features(self, inputs):
         ones = jnp.ones((inputs["x0"].shape[0], 1), jnp.float32)
         return jnp.concatenate([inputs["x0"], inputs["x1"], ones], axis=1)
-'''
+"""
 FUNCTION = '''
 """A user's own file: nothing in it knows of MPC."""
 
@@ -98,3 +98,48 @@ def test_training_on_shares_equals_training_in_the_clear(protocol: str, tmp_path
     for events in run.checkpoints:
         assert len({event.commitment for event in events}) == len(run.parties)
     assert all(end.metrics["bytes_sent"] > 1000 for end in run.ends)
+
+
+def test_a_users_own_function_runs_unchanged(tmp_path: Path) -> None:
+    """A JAX file that knows nothing of MPC is an operation of one stage.
+
+    Acceptance: 98
+    """
+    # Prepare
+    path = tmp_path / "statistics_of_mine.py"
+    path.write_text(FUNCTION)
+    bundle = bundle_function(path, "gap")
+    first, second = bank_tables()
+
+    # Execute
+    with Run(tmp_path, bundle, "ABY3") as run:
+        run.share([first, second])
+        found = run.run(1)
+
+    # Assert
+    a, b = first["a0"], second["b0"]
+    means = np.mean(list(first.values())) - np.mean([second["b0"], second["b1"]])
+    assert abs(found["result0"] - means) < 1e-3
+    assert abs(found["result1"] - np.corrcoef(a, b)[0, 1]) < 5e-3
+
+
+def test_shares_are_fresh_and_hold_no_row(tmp_path: Path) -> None:
+    """Two sharings of the same rows have nothing in common, and a row's bytes are in none.
+
+    Acceptance: 66
+    """
+    # Prepare
+    column = np.full(64, 1234.5, np.float32)
+    with Run(tmp_path, training(tmp_path), "CHEETAH") as run:
+        # Execute
+        run.share([{"a0": column, "a1": column}])
+
+    # Assert
+    shares = [(run.work(rank) / "in/shares/x0").read_bytes() for rank in range(2)]
+    words = [set(np.frombuffer(share[-1024:], "<u8").tolist()) for share in shares]
+    encoded = int(1234.5 * 2**18)
+    assert not words[0] & words[1]
+    for share, found in zip(shares, words, strict=True):
+        assert column[:1].tobytes() * 2 not in share
+        assert encoded not in found
+        assert len(found) == 128  # equal rows, yet all different

@@ -138,13 +138,13 @@ def connect_inside(folder: int, name: str) -> socket.socket:
 
 
 class Outward:
-    """The engine's connections to one peer."""
+    """The engine's connections to one peer, which has `seconds` to come."""
 
     def __init__(
         self, listener: socket.socket, tls: ssl.SSLContext, peer: Peer, seconds: float
     ) -> None:
         self._listener, self._tls, self._peer = listener, tls, peer
-        self._patience = seconds
+        self._until = time.monotonic() + seconds
 
     def run(self, join: Join, log: Log) -> None:
         """Accept for ever."""
@@ -153,7 +153,7 @@ class Outward:
             threading.Thread(target=self._dial, args=(sock, join, log), daemon=True).start()
 
     def _dial(self, inner: socket.socket, join: Join, log: Log) -> None:
-        deadline, why = time.monotonic() + self._patience, ""
+        deadline, why = max(self._until, time.monotonic() + LOST_SECONDS), ""
         while True:
             try:
                 outer = self._reach()
@@ -166,7 +166,7 @@ class Outward:
                     return
                 time.sleep(RETRY_SECONDS)
             else:
-                self._patience = min(self._patience, LOST_SECONDS)
+                self._until = 0.0  # it was there: from now on it is not waited for
                 join(inner, outer)
                 return
 
