@@ -9,7 +9,7 @@ from pathlib import Path
 from datatoken.errors import BadInputError, LocalEnvironmentError, RunFailedError
 from rtt_tracer.engines.base import EngineJob, Launch
 from rtt_tracer.engines.child_process import CODE, argv, ask, environment, write_job
-from rtt_tracer.engines.spu.link import relay
+from rtt_tracer.engines.link import relay
 from rtt_tracer.engines.spu.results import answer
 from rtt_tracer.program import read_program
 

@@ -18,7 +18,7 @@ from pathlib import Path
 HANDSHAKE_SECONDS = 10.0
 RETRY_SECONDS = 0.1
 LOST_SECONDS = 2.0
-"""How long a peer that was there before is dialled again."""
+"""How long a peer, or the own engine, is dialled after its time to come is over."""
 STRANGERS = 32
 """Handshakes at a time; more are turned away."""
 
@@ -58,17 +58,18 @@ def context(
     return made
 
 
-class Inward:
-    """Peers' connections, carried on to the engine's own socket in the work folder."""
+Take = Callable[["Peer", ssl.SSLSocket], None]
+"""Takes over a connection from a peer that has shown its certificate."""
 
-    def __init__(
-        self, listener: socket.socket, tls: ssl.SSLContext, folder: int, name: str, seconds: float
-    ) -> None:
-        self._listener, self._tls, self._seconds = listener, tls, seconds
-        self._folder, self._name = folder, name
+
+class Inward:
+    """Peers' connections, each handed over once it is known whose it is."""
+
+    def __init__(self, listener: socket.socket, tls: ssl.SSLContext) -> None:
+        self._listener, self._tls = listener, tls
         self._free = threading.Semaphore(STRANGERS)
 
-    def run(self, peers: Mapping[int, Peer], join: Join, log: Log) -> None:
+    def run(self, peers: Mapping[int, Peer], take: Take, log: Log) -> None:
         """Accept for ever."""
         known = {peer.certificate: peer for peer in peers.values()}
         while True:
@@ -77,7 +78,7 @@ class Inward:
                 sock.close()
                 continue
             threading.Thread(
-                target=self._welcome, args=(sock, address, known, join, log), daemon=True
+                target=self._welcome, args=(sock, address, known, take, log), daemon=True
             ).start()
 
     def _welcome(
@@ -85,14 +86,15 @@ class Inward:
         sock: socket.socket,
         address: tuple[str, int],
         known: Mapping[bytes, Peer],
-        join: Join,
+        take: Take,
         log: Log,
     ) -> None:
         try:
             sock.settimeout(HANDSHAKE_SECONDS)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             outer = self._tls.wrap_socket(sock, server_side=True)
-            if outer.getpeercert(binary_form=True) not in known:
+            peer = known.get(outer.getpeercert(binary_form=True) or b"")
+            if peer is None:
                 raise WrongCertificateError("its certificate is nobody's of this run")
         except (OSError, ValueError, WrongCertificateError) as error:
             log(f"a stray connection from {address[0]} was refused: {error}")
@@ -101,21 +103,10 @@ class Inward:
         finally:
             self._free.release()
         try:
-            join(self._engine(), outer)
+            take(peer, outer)
         except OSError as error:
-            log(f"the engine does not listen: {error}")
+            log(f"a connection from {peer} could not be carried on: {error}")
             outer.close()
-
-    def _engine(self) -> socket.socket:
-        """Connect to the engine's socket: a socket of this user's, not a link to another one."""
-        deadline = time.monotonic() + self._seconds
-        while True:
-            try:
-                return connect_inside(self._folder, self._name)
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(RETRY_SECONDS / 4)
 
 
 def connect_inside(folder: int, name: str) -> socket.socket:
@@ -138,13 +129,24 @@ def connect_inside(folder: int, name: str) -> socket.socket:
 
 
 class Outward:
-    """The engine's connections to one peer, which has `seconds` to come."""
+    """The engine's connections to one peer, which has `seconds` to come.
+
+    Parameters
+    ----------
+    greeting : bytes
+        What the peer's relay hears first.
+    """
 
     def __init__(
-        self, listener: socket.socket, tls: ssl.SSLContext, peer: Peer, seconds: float
+        self,
+        listener: socket.socket,
+        tls: ssl.SSLContext,
+        peer: Peer,
+        seconds: float,
+        greeting: bytes = b"",
     ) -> None:
         self._listener, self._tls, self._peer = listener, tls, peer
-        self._until = time.monotonic() + seconds
+        self._until, self._greeting = time.monotonic() + seconds, greeting
 
     def run(self, join: Join, log: Log) -> None:
         """Accept for ever."""
@@ -156,7 +158,8 @@ class Outward:
         deadline, why = max(self._until, time.monotonic() + LOST_SECONDS), ""
         while True:
             try:
-                outer = self._reach()
+                outer = reach(self._peer, self._tls)
+                outer.sendall(self._greeting)
             except (OSError, WrongCertificateError) as error:
                 if str(error) != why:
                     why = str(error)
@@ -170,15 +173,22 @@ class Outward:
                 join(inner, outer)
                 return
 
-    def _reach(self) -> ssl.SSLSocket:
-        sock = socket.create_connection((self._peer.host, self._peer.port), HANDSHAKE_SECONDS)
-        try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            outer = self._tls.wrap_socket(sock)
-            if outer.getpeercert(binary_form=True) != self._peer.certificate:
-                raise WrongCertificateError("its certificate is not the one that was introduced")
-        except (OSError, WrongCertificateError):
-            with contextlib.suppress(OSError):
-                sock.close()
-            raise
-        return outer
+
+def reach(peer: Peer, tls: ssl.SSLContext) -> ssl.SSLSocket:
+    """Connect to a peer and look at its certificate.
+
+    Raises
+    ------
+    OSError, WrongCertificateError
+    """
+    sock = socket.create_connection((peer.host, peer.port), HANDSHAKE_SECONDS)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        outer = tls.wrap_socket(sock)
+        if outer.getpeercert(binary_form=True) != peer.certificate:
+            raise WrongCertificateError("its certificate is not the one that was introduced")
+    except (OSError, WrongCertificateError):
+        with contextlib.suppress(OSError):
+            sock.close()
+        raise
+    return outer

@@ -5,9 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from datatoken.errors import LocalEnvironmentError
 from rtt_tracer.engines.base import EngineJob
@@ -19,10 +20,20 @@ END_SECONDS = 5.0
 
 
 @contextmanager
-def relay(job: EngineJob) -> Iterator[None]:
+def relay(
+    job: EngineJob, manner: str = "unix", hello: Mapping[str, Any] | None = None
+) -> Iterator[None]:
     """Carry the link of `job` between its work folder and the peers until the context ends.
 
     The link's key is read by the relay and then removed: the operation's code never sees it.
+
+    Parameters
+    ----------
+    job : EngineJob
+    manner : str
+        ``unix`` (SPU) or ``rosetta``.
+    hello : mapping, optional
+        What a Rosetta party's relay says to its peers' before anything else.
 
     Raises
     ------
@@ -42,17 +53,20 @@ def relay(job: EngineJob) -> Iterator[None]:
         start_new_session=True,  # a Ctrl-C is the supervisor's to handle
     )
     try:
-        _configure(process, job, folder)
+        _configure(process, job, folder, {"manner": manner, "hello": dict(hello or {})})
         (job.folder / "tls" / "key.pem").unlink()
         yield
     finally:
         _end(process)
 
 
-def _configure(process: "subprocess.Popen[bytes]", job: EngineJob, folder: Path) -> None:
+def _configure(
+    process: "subprocess.Popen[bytes]", job: EngineJob, folder: Path, more: Mapping[str, Any]
+) -> None:
     assert process.stdin is not None
     assert process.stdout is not None
     config = {
+        **more,
         "folder": str(folder),
         "tls": str(job.folder / "tls"),
         "log": LOG,
