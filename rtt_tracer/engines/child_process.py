@@ -1,5 +1,6 @@
 """How an engine starts the code in `rtt_tracer.engines.inside.child`: its ``job.json`` and argv."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -58,12 +59,17 @@ def write_job(job: EngineJob, program: Program) -> None:
         "arrays": program.arrays,
         "shapes": program.input_shapes(job.rows, job.shapes) if job.role.linked else {},
         "stages": program.stage_count(job.parameters),
-        "bounds": {one.name: one.bound for one in program.outputs if one.bound is not None},
+        "outputs": {one.name: one.bound for one in program.outputs},
         "seconds": job.progress_seconds,
+        "endpoints": [f"{one} {_digest(one.certificate)}" for one in job.parties],
     }
     for name in ("tmp", "out/results"):
         (job.folder / name).mkdir(parents=True, exist_ok=True)
     (job.folder / "job.json").write_text(json.dumps(plain, indent=1), encoding="utf-8")
+
+
+def _digest(certificate: str) -> str:
+    return hashlib.sha256(certificate.encode()).hexdigest()
 
 
 def ask(python: Path) -> Mapping[str, Any]:

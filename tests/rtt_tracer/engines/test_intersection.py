@@ -22,11 +22,14 @@ SECOND = ["E-5", "x-9", 'C,"3', "a-1 "]
 
 
 def intersect(
-    folder: Path, ids: Sequence[Sequence[str]], parameters: dict[str, str]
+    folder: Path,
+    ids: Sequence[Sequence[str]],
+    parameters: dict[str, str],
+    seconds: float = 30,
 ) -> tuple[list[EngineEvent], list[list[str] | None]]:
     """Run both parties; return their ends and the keys that each one got."""
     bundle = operation(folder, Role.SPU_INTERSECT, CODE, "identifiers", "common")
-    with Run(folder, bundle, "CHEETAH", parameters, seconds=30) as run:
+    with Run(folder, bundle, "CHEETAH", parameters, seconds) as run:
         processes = []
         for rank, keys in enumerate(ids):
             work = run.work(rank)
@@ -68,8 +71,8 @@ def test_only_the_receiver_learns_the_common_rows(tmp_path: Path) -> None:
 
 
 def test_a_row_with_two_faces_is_refused(tmp_path: Path) -> None:
-    """Two rows of one identifier would be matched twice."""
-    ends, keys = intersect(tmp_path, [["a-1", "a-1"], SECOND], {})
+    """Two rows of one identifier would be matched twice; the peer does not wait for ever."""
+    ends, keys = intersect(tmp_path, [["a-1", "a-1"], SECOND], {}, seconds=8)
 
     assert ends[0].code == "OPERATION_UNFIT"
     assert ends[1].code == "LINK_FAILED"

@@ -1,5 +1,6 @@
 """SPU runs, with real processes behind real walls, against the same computation in the clear."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -51,14 +52,17 @@ def gap(x0, x1):
 EPOCHS = 3
 
 
-def training(folder: Path, code: str = TRAINING) -> bytes:
+def training(
+    folder: Path, code: str = TRAINING, *, bound: float = 1000.0, more: Sequence[str] = ()
+) -> bytes:
+    names = ["positive", "steps", *more]
     return operation(
         folder,
         Role.SPU_COMPUTE,
         code,
         "Training",
         stages="epochs",
-        outputs=[{"name": "weights", "bound": 1000.0}, {"name": "positive"}, {"name": "steps"}],
+        outputs=[{"name": "weights", "bound": bound}, *({"name": name} for name in names)],
     )
 
 

@@ -85,17 +85,33 @@ def test_a_peer_killed_at_a_stage(tmp_path: Path) -> None:
         assert nothing_came_out(run)
 
 
-@pytest.mark.parametrize("what", ["program", "protocol", "precision", "agreement", "rate"])
+DIFFERENCES = [
+    *("program", "protocol", "ring", "precision", "agreement", "rate"),
+    *("receivers", "reveals", "bounds", "endpoint", "stages"),
+]
+
+
+@pytest.mark.parametrize("what", DIFFERENCES)
 def test_a_party_with_another_agreement(what: str, tmp_path: Path) -> None:
-    """Any difference stops all parties before an input is set."""
+    """Any difference stops all parties before a share is there to be set.
+
+    Acceptance: 63, 98
+    """
     # Prepare
     with Run(tmp_path, training(tmp_path), "ABY3", PARAMETERS, seconds=SOON * 3) as run:
         run.rows, run.shapes = 64, [(3,), (2, 1)]
         changed = TRAINING.replace("0.15012", "0.15013")
+        elsewhere = replace(run.parties[2], host="localhost")
         change: dict[str, object] = {
             "program": {"bundle": training(tmp_path / "other", changed)},
             "protocol": {"protocol": "SECURENN"},
+            "ring": {"parameters": {**PARAMETERS, "field": "FM128"}},
             "precision": {"parameters": {**PARAMETERS, "fraction-bits": 20}},
+            "receivers": {"parameters": {**PARAMETERS, "receivers": "0"}},
+            "reveals": {"bundle": training(tmp_path / "other", more=["extra"])},
+            "bounds": {"bundle": training(tmp_path / "other", bound=1.0)},
+            "endpoint": {"parties": (*run.parties[:2], elsewhere)},
+            "stages": {"parameters": {**PARAMETERS, "epochs": EPOCHS + 1}},
             "agreement": {"agreed": "0x" + "22" * 32},
             "rate": {"parameters": {**PARAMETERS, "learning-rate": 0.5}},
         }[what]
@@ -108,6 +124,21 @@ def test_a_party_with_another_agreement(what: str, tmp_path: Path) -> None:
         assert [end.code for end in ends] == ["PREFLIGHT_MISMATCH"] * 3
         assert "Rank 1 " in str(ends[0].message)
         assert nothing_came_out(run)
+
+
+def test_an_output_that_nobody_declared(tmp_path: Path) -> None:
+    """What an operation gives must stand in its document: features do not leave beside weights."""
+    # Prepare
+    greedy = TRAINING.replace('{"weights":', '{"features": inputs["x0"], "weights":')
+    with Run(tmp_path, training(tmp_path, greedy), "ABY3", PARAMETERS) as run:
+        run.rows, run.shapes = 64, [(3,), (2, 1)]
+
+        # Execute
+        end = last(run.begin(0))
+
+        # Assert
+        assert end.code == "OPERATION_UNFIT"
+        assert "'features'" in str(end.message)
 
 
 def test_a_wrong_certificate(tmp_path: Path) -> None:

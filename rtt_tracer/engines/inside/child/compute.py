@@ -25,7 +25,7 @@ def compute(job: Job, pipes: Pipes) -> None:
     """Compile, link, compare; then set inputs and run stages, each on its own order."""
     config = runtime_config(job.protocol, job.world, job.parameters)
     traced = Traced(job, job.code())
-    link = connect(job)
+    link = connect(job, pipes)
     code = preflight(link, job, [config.SerializeToString(), *traced.programs])
     party = Party(job, traced, config, link)
     pipes.ready()
@@ -92,7 +92,7 @@ class Party:
                     "file": f"{name}.share",
                     "shape": list(form.shape),
                     "dtype": str(form.dtype),
-                    "bound": self._job.bounds.get(name),
+                    "bound": self._job.outputs.get(name),
                     "sha256": sha256(content),
                 }
             )

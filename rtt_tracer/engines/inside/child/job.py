@@ -20,7 +20,7 @@ SCHEMA = "__schema__"
 
 @dataclass(frozen=True)
 class Job:
-    """What `rtt_tracer.engines.work` wrote; see `EngineJob` for most of it.
+    """What `rtt_tracer.engines.child_process` wrote; see `EngineJob` for most of it.
 
     Attributes
     ----------
@@ -29,8 +29,11 @@ class Job:
     shapes : mapping
         By input name (``x0``), rows × columns.
     stages : int
-    bounds : mapping
-        Largest magnitude by output name, where the program says one.
+    outputs : mapping
+        What the program declares by name, each with its largest magnitude or None; empty for
+        a plain function, of which nobody knows before.
+    endpoints : tuple of str
+        host:port and the certificate's digest of each linked party, by rank.
     """
 
     role: str
@@ -45,15 +48,23 @@ class Job:
     arrays: tuple[str, ...]
     shapes: Mapping[str, tuple[int, int]]
     stages: int
-    bounds: Mapping[str, float]
+    outputs: Mapping[str, float | None]
     seconds: float
+    endpoints: tuple[str, ...]
 
     @classmethod
     def read(cls, path: Path) -> "Job":
         """Read ``job.json``."""
         plain = json.loads(path.read_text(encoding="utf-8"))
         shapes = {name: (int(rows), int(width)) for name, (rows, width) in plain["shapes"].items()}
-        return cls(**{**plain, "shapes": shapes, "arrays": tuple(plain["arrays"])})
+        tuples = {name: tuple(plain[name]) for name in ("arrays", "endpoints")}
+        return cls(**{**plain, **tuples, "shapes": shapes})
+
+    def terms(self) -> bytes:
+        """Return what must be the same at all linked parties, beside code and agreed hash."""
+        named = ("role", "protocol", "parameters", "world", "shapes", "stages", "outputs")
+        plain = {name: getattr(self, name) for name in (*named, "endpoints")}
+        return json.dumps(plain, sort_keys=True).encode()
 
     def code(self) -> Any:
         """Import the operation and return what its entry point names; a class is instantiated."""

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import struct
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from spu import libspu
 
 from .failure import LINK_FAILED, PREFLIGHT_MISMATCH, Failure
 from .job import Job
+from .pipes import Pipes
 
 FOLDER = "link"
 LOG = "relay.log"
@@ -18,10 +21,11 @@ MARGIN = 0.9
 """The engine's own time-outs stay this far below the supervisor's."""
 
 
-def connect(job: Job) -> Any:
+def connect(job: Job, pipes: Pipes) -> Any:
     """Return the link; raise `Failure` when a party does not come.
 
-    Paths are relative to the work folder: a socket's path may have 107 bytes.
+    Paths are relative to the work folder: a socket's path may have 107 bytes. brpc counts its
+    attempts, not the time that they take, so the time is watched here.
     """
     desc = libspu.link.Desc()
     desc.id = "datatoken"
@@ -35,20 +39,30 @@ def connect(job: Job) -> Any:
     desc.throttle_window_size = 10
     retry = desc.retry_opts
     retry.max_retry, retry.retry_interval_ms, retry.retry_interval_incr_ms = 3, 200, 200
+    watch = threading.Timer(job.seconds, _too_late, (pipes,))
+    watch.daemon = True
+    watch.start()
     try:
         return libspu.link.create_brpc(desc, job.rank)
     except RuntimeError as error:
         raise Failure(LINK_FAILED, f"The link to the peers failed: {_why()}") from error
+    finally:
+        watch.cancel()
+
+
+def _too_late(pipes: Pipes) -> None:
+    pipes.failed(LINK_FAILED, f"The link to the peers failed: {_why()}")
+    os._exit(1)
 
 
 def preflight(link: Any, job: Job, parts: Sequence[bytes | str]) -> str:
-    """Compare code, configuration and agreed hash with all parties; return the common digest.
+    """Compare code, terms and agreed hash with all parties; return the common digest.
 
     No input has been set before this: a difference stops the run while each party holds
     nothing but what it was sent.
     """
     digest = hashlib.sha256(b"datatoken/spu/1\n")
-    for part in (job.agreed, job.role, *parts):
+    for part in (job.agreed, job.terms(), *parts):
         content = part.encode() if isinstance(part, str) else part
         digest.update(struct.pack("<Q", len(content)) + content)
     mine = digest.hexdigest()

@@ -40,13 +40,16 @@ class Traced:
             self._plain(code)
         else:
             raise Failure(OPERATION_UNFIT, "The entry point is neither a function nor a program.")
+        if more := sorted(self.results.keys() - job.outputs.keys()) if job.outputs else []:
+            raise Failure(OPERATION_UNFIT, f"outputs() gives {more[0]!r}, which nobody declared.")
 
     @property
     def programs(self) -> list[bytes]:
-        """All compiled code, for the preflight."""
+        """All compiled code, its start state and what it gives, for the preflight."""
         found = [one for one in (self.stage, self.outputs) if one is not None]
         codes = [one.code if isinstance(one.code, bytes) else one.code.encode() for one in found]
-        return [*codes, repr([(n, a.tobytes()) for n, a in sorted(self.initial.items())]).encode()]
+        start = [(name, array.tobytes()) for name, array in sorted(self.initial.items())]
+        return [*codes, repr(start).encode(), repr(_forms(self.results)).encode()]
 
     def _with_stages(self, job: Job, code: Any) -> None:
         given: Any = {}
