@@ -2,7 +2,7 @@
 
 waitress reads requests without a thread for each connection, so that slow clients cost
 little; it has no TLS. This front adds it, and limits: a handshake, a silence and a connection
-may last so long, and an address may hold so many connections (ADR 0018).
+may last so long, and an address may hold so many connections (ADR 0017).
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import contextlib
 import datetime
 import ipaddress
 import os
+import socket
 import ssl
 import threading
 from collections import Counter
@@ -24,6 +25,9 @@ from cryptography.x509.oid import NameOID
 from datatoken.errors import BadInputError, LocalEnvironmentError
 
 CHUNK = 64 * 1024
+LINGER = 2.0
+"""Seconds for a client to finish sending, once it has been answered."""
+
 SELF_SIGNED_DAYS = 825
 
 
@@ -115,23 +119,27 @@ class TlsFront:
             writer.transport.abort()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        back, forth = await asyncio.open_unix_connection(self._upstream, limit=CHUNK)
-        line = _Line(self._loop.time())
-        tasks = [
-            asyncio.create_task(line.pump(reader, forth)),
-            asyncio.create_task(line.pump(back, writer)),
-            asyncio.create_task(line.silent(self._limits.silence)),
-        ]
-        try:
-            # When the server has said its last, or the client is gone, nothing is left to pass.
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if tasks[1].done() and not tasks[1].exception():
-                await _close(writer)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            forth.transport.abort()
+        loop = asyncio.get_running_loop()
+        with socket.socket(socket.AF_UNIX) as server:
+            server.setblocking(False)
+            await loop.sock_connect(server, str(self._upstream))
+            line = _Line(server, loop)
+            forth = asyncio.create_task(line.forth(reader))
+            back = asyncio.create_task(line.back(writer))
+            silence = asyncio.create_task(line.silent(self._limits.silence))
+            tasks = [forth, back, silence]
+            try:
+                # When the server has said its last, or the client is gone, nothing is left.
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                if back.done() and not back.exception():
+                    # A client that is still sending reads its answer only when it is done, and
+                    # would lose it if its bytes were left unread.
+                    await asyncio.wait([forth], timeout=LINGER)
+                    await _close(writer)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
     def stop(self) -> None:
         """Close all connections and end the thread."""
@@ -154,20 +162,38 @@ class TlsFront:
 
 
 class _Line:
-    """Bytes both ways, and when the last ones went."""
+    """Bytes both ways, and when the last ones went.
 
-    def __init__(self, now: float) -> None:
-        self._last = now
+    The server's side is a plain socket: when the server has answered and closed before it was
+    sent everything, its answer can still be read there.
+    """
 
-    async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, server: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
+        self._server, self._loop = server, loop
+        self._last = loop.time()
+
+    async def forth(self, reader: asyncio.StreamReader) -> None:
+        """Pass on what the client sends; what the server no longer takes is dropped."""
+        taken = True
         while content := await reader.read(CHUNK):
-            writer.write(content)
-            await writer.drain()
-            self._last = asyncio.get_running_loop().time()
+            self._last = self._loop.time()
+            if taken:
+                try:
+                    await self._loop.sock_sendall(self._server, content)
+                except OSError:
+                    taken = False
+
+    async def back(self, writer: asyncio.StreamWriter) -> None:
+        """Pass on what the server answers, until it closes."""
+        with contextlib.suppress(ConnectionResetError):  # it closed before it was sent all
+            while content := await self._loop.sock_recv(self._server, CHUNK):
+                writer.write(content)
+                await writer.drain()
+                self._last = self._loop.time()
 
     async def silent(self, limit: float) -> None:
         """Return when nothing has gone either way for `limit` seconds."""
-        while (left := self._last + limit - asyncio.get_running_loop().time()) > 0:
+        while (left := self._last + limit - self._loop.time()) > 0:
             await asyncio.sleep(left)
 
 
