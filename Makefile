@@ -6,6 +6,7 @@
 #   make test                                          all tests but long fuzzing and notebooks
 #   make test-slow                                     those
 #   make test-all                                      both
+#   make notebooks [ARGS=bank]                        the tutorials, made into notebooks and run
 #   make lint | make contracts | make wheel | make clean
 
 PYTHON ?= python3
@@ -13,7 +14,7 @@ UV_VERSION := 0.13.9
 TOOLS := .tools
 UV ?= $(TOOLS)/bin/uv
 EXTRAS := --extra flower --extra service --extra mpc --extra examples --extra plot
-ALL := $(EXTRAS) --extra tensorflow --extra notebooks
+ALL := $(EXTRAS) --extra tensorflow --extra notebooks --extra ipfs --group nodes
 RUN := $(UV) run --frozen --no-sync
 NPM := scripts/npm
 STAMP := .venv/.synced
@@ -22,7 +23,7 @@ SPU_STAMP := .engines/spu/.synced
 NODE_STAMP := contracts/node_modules/.synced
 export UV_PYTHON_PREFERENCE ?= only-system
 
-.PHONY: demo demo-mpc demo-rosetta test test-slow test-all lint contracts wheel clean setup spu
+.PHONY: demo demo-mpc demo-rosetta test test-slow test-all lint contracts notebooks wheel clean setup spu
 
 demo: $(if $(findstring tensorflow,$(ARGS)),$(FULL),$(STAMP)) $(NODE_STAMP)
 	@$(RUN) python -m examples.mvp2_wearables $(ARGS)
@@ -51,6 +52,9 @@ lint: setup
 contracts: $(NODE_STAMP)
 	@cd contracts && ../$(NPM) run check
 	@cd contracts && ../$(NPM) test
+
+notebooks: setup
+	@$(RUN) python -m examples.tutorials $(ARGS)
 
 wheel: $(UV)
 	@$(UV) build --wheel --quiet --out-dir dist

@@ -63,6 +63,7 @@ def parse_cid(cid: str) -> tuple[Codec, bytes]:
     except (ValueError, AttributeError) as error:
         raise BadInputError(
             f"{str(cid)[:80]!r} is not a CID of version 1 with sha2-256.",
+            "Turn one of version 0 (Qm…) into one of version 1: ipfs cid base32 CID",
         ) from error
     if cid_of("0x" + digest.hex(), codec) != cid:
         raise BadInputError(f"{cid[:80]!r} is not the canonical form of its CID.")
@@ -70,9 +71,14 @@ def parse_cid(cid: str) -> tuple[Codec, bytes]:
 
 
 def parse_cid_bytes(content: bytes) -> tuple[Codec, bytes]:
-    """Return codec and digest of a binary CID; raise ValueError for any other kind."""
+    """Return codec and digest of a binary CID; raise ValueError for any other kind.
+
+    Version 0, a bare multihash, is understood too: Kubo links its nodes by it by default.
+    """
+    if len(content) == 2 + DIGEST_BYTES and content[:2] == _SHA2_256:
+        return Codec.DAG_PB, content[2:]
     if len(content) != 4 + DIGEST_BYTES or content[0] != 1 or content[2:4] != _SHA2_256:
-        raise ValueError("not a CIDv1 with sha2-256")
+        raise ValueError("not a CID with sha2-256")
     return Codec(content[1]), content[4:]
 
 

@@ -7,18 +7,16 @@ caps on bytes and time; redirects are not followed, and nothing is unpacked.
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import httpx
 
-from datatoken import strict_json
 from datatoken.errors import StoreError
+from datatoken.store.answers import MAX_ANSWER, check_import, json_lines, late, refused
 from datatoken.store.car import car_of
 from datatoken.store.cid import cid_of
 from datatoken.types import Hex32, sha256_hex
 
 PUT_SECONDS = 30.0
-MAX_ANSWER = 64 * 1024
 
 
 class KuboStore:
@@ -54,11 +52,7 @@ class KuboStore:
         files = {"file": ("block.car", car_of(digest, content), "application/vnd.ipld.car")}
         query = {"pin-roots": "true" if self._pin else "false"}
         answer = self._call("dag/import", query, time.monotonic() + PUT_SECONDS, files=files)
-        roots = [line["Root"] for line in _lines(answer) if isinstance(line.get("Root"), dict)]
-        if [root.get("Cid") for root in roots] != [{"/": cid_of(digest)}]:
-            raise StoreError("The IPFS node did not confirm the block that was sent.")
-        if why := roots[0].get("PinErrorMsg"):
-            raise StoreError(f"The IPFS node did not pin the block: {str(why)[:200]}.")
+        check_import(json_lines(answer), digest)
         return digest
 
     def get(self, digest: Hex32, limit: int, deadline: float | None = None) -> bytes:
@@ -92,20 +86,16 @@ class KuboStore:
         ):
             if response.is_success:
                 return _read(response, limit, deadline)
-            if response.status_code == 500:  # how Kubo says that a command failed
-                why = _message(_read(response, MAX_ANSWER, deadline))
-                raise StoreError(f"The IPFS node refused {command}: {why}.")
-            raise StoreError(
-                f"The IPFS node answered {command} with HTTP status {response.status_code}.",
-                "Give the address of a Kubo RPC API, without a path.",
-            )
+            known = response.status_code == 500
+            answer = _read(response, MAX_ANSWER, deadline) if known else b""
+            raise refused(command, response.status_code, answer)
 
     @contextmanager
     def _outages(self) -> Iterator[None]:
         try:
             yield
         except httpx.TimeoutException:
-            raise _late() from None
+            raise late() from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             raise StoreError(
                 f"The IPFS node at {self.url} is out of reach: {type(error).__name__}.",
@@ -123,7 +113,7 @@ def _read(response: httpx.Response, limit: int, deadline: float) -> bytes:
         if size > limit:
             raise StoreError(f"The IPFS node sent more than {limit} bytes.")
         if time.monotonic() > deadline:
-            raise _late()
+            raise late()
         parts.append(part)
     return b"".join(parts)
 
@@ -131,24 +121,5 @@ def _read(response: httpx.Response, limit: int, deadline: float) -> bytes:
 def _left(deadline: float) -> float:
     left = deadline - time.monotonic()
     if left <= 0:
-        raise _late()
+        raise late()
     return left
-
-
-def _late() -> StoreError:
-    return StoreError("The IPFS node did not answer in time.", "Try again, or use another store.")
-
-
-def _lines(answer: bytes) -> list[dict[str, Any]]:
-    """Return the objects of an answer of JSON lines."""
-    try:
-        found = [strict_json.loads(line) for line in answer.splitlines() if line.strip()]
-    except ValueError:
-        raise StoreError("The IPFS node's answer is not JSON.") from None
-    return [line for line in found if isinstance(line, dict)]
-
-
-def _message(answer: bytes) -> str:
-    lines = _lines(answer) if answer.lstrip().startswith(b"{") else []
-    text = str(lines[0].get("Message", "")) if lines else ""
-    return "".join(c for c in text[:200] if c.isprintable()) or "no reason given"

@@ -7,6 +7,7 @@ from datatoken.errors import BadInputError, StoreError
 from datatoken.store.base import Store
 from datatoken.store.cid import Codec, cid_of, digest_bytes, parse_cid
 from datatoken.store.folder import FolderStore
+from datatoken.store.ipfs_client import IpfsClientStore
 from datatoken.store.kubo import KuboStore
 from datatoken.store.limits import Budget, Limits
 from datatoken.store.unixfs import build_tree, decode_node
@@ -156,6 +157,9 @@ class VerifyingStore:
 def open_store(url_or_path: str | Path, limits: Limits | None = None) -> VerifyingStore:
     """Open a store: a folder by path or `file://` URL, or an IPFS node by its RPC API's URL.
 
+    ``http://…`` is read by this package's own client, ``ipfshttpclient+http://…`` by the
+    library of that name; blocks are verified and budgets kept either way.
+
     Raises
     ------
     BadInputError
@@ -167,8 +171,12 @@ def open_store(url_or_path: str | Path, limits: Limits | None = None) -> Verifyi
     parts = urlsplit(text)
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
         return VerifyingStore(FolderStore(Path(unquote(parts.path))), limits)
-    if parts.scheme in ("http", "https") and parts.hostname and parts.path in ("", "/"):
-        return VerifyingStore(KuboStore(text), limits)
+    library, _, scheme = parts.scheme.rpartition("+")
+    if scheme in ("http", "https") and parts.hostname and parts.path in ("", "/"):
+        if library == "":
+            return VerifyingStore(KuboStore(text), limits)
+        if library == "ipfshttpclient":
+            return VerifyingStore(IpfsClientStore(text.removeprefix(f"{library}+")), limits)
     raise BadInputError(
         f"{text!r} is not a store that this version can open.",
         "Give the path of a folder, a file:// URL, or the URL of a Kubo RPC API.",

@@ -13,7 +13,6 @@ import pytest
 
 from datatoken.errors import BadInputError, StoreError
 from datatoken.store import Limits, VerifyingStore, cid_of, open_store
-from datatoken.store.kubo import KuboStore
 from datatoken.types import sha256_hex
 
 CONTENT = b"a document"
@@ -35,6 +34,7 @@ def answer(content: bytes, status: int = 200, **headers: str) -> Behaviour:
 
 def flood(handler: BaseHTTPRequestHandler) -> None:
     handler.send_response(200)
+    handler.send_header("Connection", "close")
     handler.end_headers()
     for _ in range(300):
         handler.wfile.write(b"\0" * 1024 * 1024)
@@ -42,6 +42,7 @@ def flood(handler: BaseHTTPRequestHandler) -> None:
 
 def drip(handler: BaseHTTPRequestHandler) -> None:
     handler.send_response(200)
+    handler.send_header("Connection", "close")
     handler.end_headers()
     for _ in range(600):
         handler.wfile.write(b"\0")
@@ -62,6 +63,8 @@ class HostileNode:
         node = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
             def do_POST(self) -> None:
                 node.paths.append(self.path)
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -89,15 +92,39 @@ def node() -> Iterator[HostileNode]:
     made.server.server_close()
 
 
-def store(node: HostileNode, seconds: float = 1.0) -> VerifyingStore:
-    return VerifyingStore(KuboStore(node.url), Limits(seconds=seconds))
+Open = Callable[[HostileNode], VerifyingStore]
 
 
-def test_block_with_the_right_bytes(node: HostileNode) -> None:
+@pytest.fixture(params=["", "ipfshttpclient+"], ids=["own", "ipfshttpclient"])
+def store(request: pytest.FixtureRequest) -> Open:
+    """Open the node with our own client, or with the library."""
+    return lambda node: open_store(f"{request.param}{node.url}", Limits(seconds=1.0))
+
+
+def test_block_with_the_right_bytes(store: Open, node: HostileNode) -> None:
     node.behaviour = answer(CONTENT)
 
     assert store(node).get(DIGEST) == CONTENT
-    assert node.paths == [f"/api/v0/block/get?arg={cid_of(DIGEST)}"]
+    assert node.paths[0].startswith("/api/v0/block/get?")
+    assert f"arg={cid_of(DIGEST)}" in node.paths[0]
+
+
+def test_several_blocks_in_one_connection(store: Open, node: HostileNode) -> None:
+    opened = store(node)
+    for content in (CONTENT, b"another", CONTENT):
+        node.behaviour = answer(content)
+        assert opened.get(sha256_hex(content)) == content
+
+
+def test_after_a_bad_answer_the_next_is_read(store: Open, node: HostileNode) -> None:
+    """A reply that was cut off leaves nothing behind that the next call could read as its own."""
+    opened = store(node)
+    for behaviour in (flood, drip, answer(b"", 404), answer(b"other")):
+        node.behaviour = behaviour
+        with pytest.raises(StoreError):
+            opened.get(DIGEST)
+        node.behaviour = answer(CONTENT)
+        assert opened.get(DIGEST) == CONTENT
 
 
 @pytest.mark.parametrize(
@@ -117,7 +144,9 @@ def test_block_with_the_right_bytes(node: HostileNode) -> None:
     ],
     ids=lambda b: getattr(b, "__name__", "answer"),
 )
-def test_wrong_oversized_or_dripping_reply(node: HostileNode, behaviour: Behaviour) -> None:
+def test_wrong_oversized_or_dripping_reply(
+    store: Open, node: HostileNode, behaviour: Behaviour
+) -> None:
     """Threats: wrong bytes for a CID; oversized or dripping reply. Acceptance: 111."""
     node.behaviour = behaviour
     started = time.monotonic()
@@ -140,27 +169,50 @@ def test_wrong_oversized_or_dripping_reply(node: HostileNode, behaviour: Behavio
         ["what"],
     ],
 )
-def test_import_that_is_not_confirmed(node: HostileNode, lines: list[object]) -> None:
+def test_import_that_is_not_confirmed(store: Open, node: HostileNode, lines: list[object]) -> None:
     node.behaviour = answer(b"\n".join(json.dumps(line).encode() for line in lines))
 
     with pytest.raises(StoreError):
         store(node).put(CONTENT)
 
 
-def test_confirmed_import_is_one_raw_block(node: HostileNode) -> None:
+def test_confirmed_import_is_one_raw_block(store: Open, node: HostileNode) -> None:
     line = {"Root": {"Cid": {"/": cid_of(DIGEST)}, "PinErrorMsg": ""}}
     node.behaviour = answer(json.dumps(line).encode())
 
     assert store(node).put(CONTENT) == DIGEST
-    assert node.paths == ["/api/v0/dag/import?pin-roots=true"]
+    assert [path.partition("?")[0] for path in node.paths] == ["/api/v0/dag/import"]
+    assert "pin-roots=true" in node.paths[0]
 
 
-def test_node_that_is_not_there() -> None:
+def test_answer_nested_too_deeply(store: Open, node: HostileNode) -> None:
+    """A JSON answer that would overflow the reader's stack. Acceptance: 111."""
+    node.behaviour = answer(b"[" * 60_000)
+
+    with pytest.raises(StoreError):
+        store(node).put(CONTENT)
+
+
+def test_proxy_of_the_environment_is_not_asked(
+    store: Open, node: HostileNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    node.behaviour = answer(CONTENT)
+
+    assert store(node).get(DIGEST) == CONTENT
+
+
+@pytest.mark.parametrize("library", ["", "ipfshttpclient+"])
+def test_node_that_is_not_there(library: str) -> None:
     with pytest.raises(StoreError, match="out of reach"):
-        open_store("http://127.0.0.1:1").get(DIGEST)
+        open_store(f"{library}http://127.0.0.1:1").get(DIGEST)
 
 
-@pytest.mark.parametrize("url", ["http://", "ftp://a.example", "http://a.example/api/v0/add"])
+@pytest.mark.parametrize(
+    "url",
+    ["http://", "ftp://a.example", "http://a.example/api/v0/add", "other+http://a.example"],
+)
 def test_address_of_something_else(url: str) -> None:
     with pytest.raises(BadInputError):
         open_store(url)
