@@ -1,1 +1,1 @@
-"""Tutorials by role; the notebooks are made from these files (docs/tutorials.md)."""
+"""Tutorials by role; their notebooks are made from these files: ``make notebooks``."""

@@ -151,7 +151,8 @@ assert seen.tables == []
 # ## You change your mind
 #
 # A revocation is one transaction. It counts from the next stage on; here, from the next request
-# on. Nobody has to be asked, and no other bank can run your part without you.
+# on. Nobody has to be asked. Your gate says that the grant is revoked; all others see on the
+# chain that a participant is missing, and do not start without you.
 
 # %%
 owner.revoke(world.dts["A-data"], joint)
@@ -161,7 +162,8 @@ if not all(answers.values()):
     answers |= {asset: party.reason for asset, party in wait(world, request).items()}
 print(answers)
 
-assert set(answers.values()) == {"GRANT_REVOKED"}
+assert answers.pop("A-data") == "GRANT_REVOKED"
+assert set(answers.values()) == {"TOO_FEW_PARTICIPANTS"}
 
 # %%
 stack.close()

@@ -69,7 +69,7 @@ try:
 except ContractError as error:
     refused = error.code
 print(refused)
-assert refused == "MissingGrant"
+assert refused == "MISSING_GRANT"
 
 # %% [markdown]
 # ## Ask, post
@@ -124,11 +124,11 @@ assert joint_auc > 0.72
 
 # %%
 sites = world.site(world.accounts["C"]).documents
+declared = [sites.ddo(world.dts[name]).service.extra_params for name in ("A-data", "B-data")]
 schemas = [
-    sites.ddo(world.dts[name]).service.extra_params.table_schema.model_dump(
-        mode="json", exclude_none=True
-    )
-    for name in ("A-data", "B-data")
+    extra.table_schema.model_dump(mode="json", exclude_none=True)
+    for extra in declared
+    if extra.table_schema
 ]
 parameters = stack.runs.parameters_of(ran.request)
 names = feature_names(schemas, parameters)

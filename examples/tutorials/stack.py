@@ -31,6 +31,7 @@ from examples.support.processes import Processes
 
 SHARE, JOINT, LOCAL = "secret_sharing", "logistic_regression", "local_logistic_regression"
 ROSETTA = "logistic_regression_rosetta"
+ENGINE_OPERATIONS = {"spu": (SHARE, JOINT, LOCAL), "rosetta": (ROSETTA,)}
 LABEL = "default"
 ROWS = 3_000
 
@@ -62,8 +63,9 @@ class Stack:
             raise
         stack = cls(folder, processes, world, Runs(world))
         atexit.register(stack.close)
-        for name in (SHARE, JOINT, LOCAL, *([ROSETTA] if "rosetta" in engines else [])):
-            register_operation(world, OPERATIONS / name)
+        for engine in engines:
+            for name in ENGINE_OPERATIONS[engine]:
+                register_operation(world, OPERATIONS / name)
         return stack
 
     @property
@@ -71,14 +73,20 @@ class Stack:
         """The banks' tables."""
         return self.world.credit
 
-    def publish_assets(self, data: Sequence[str] = (SHARE, LOCAL), queue: str = "") -> None:
-        """Have both banks and D describe tables and computes; A-private may queue requests."""
+    def publish_assets(
+        self,
+        data: Sequence[str] = (SHARE, LOCAL),
+        compute: str = JOINT,
+        providers: Sequence[str] = ("A", "B", "D"),
+        queue: str = "",
+    ) -> None:
+        """Have the banks describe tables, the providers computes; one bank may queue requests."""
         for bank in ("A", "B"):
             add_host(self.world, bank, "private", "queue" if bank == queue else "auto")
             publish_data(self.world, bank, data)
-        for provider in ("A", "B", "D"):
+        for provider in providers:
             add_host(self.world, provider, "federated")
-            publish_compute(self.world, provider, [JOINT])
+            publish_compute(self.world, provider, [compute])
 
     def start_services(self) -> None:
         """Start the recorder and every asset service."""
