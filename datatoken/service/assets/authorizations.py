@@ -170,7 +170,10 @@ class AuthorizationDesk:
                 "expiry": standing.expiry,
                 "max_rounds": standing.max_rounds,
             }
-            found = self._book.decide(found.model_copy(update=given), only=waits)
+            try:
+                found = self._book.decide(found.model_copy(update=given), only=waits)
+            except ServiceError:  # whoever grants was faster
+                found = self._book.authorization(found.id)
         return found.model_copy(update={"standing": holds})
 
     def _standing(self, asked: Authorization) -> Grant:
