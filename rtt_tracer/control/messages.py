@@ -24,6 +24,18 @@ class Agree(Model):
     agreed: Hex32
 
 
+class Ready(Model):
+    """The sender's engine is ready; linked parties only.
+
+    Attributes
+    ----------
+    code : Hex32
+        What the engines have held against each other: code, configuration, endpoints.
+    """
+
+    code: Hex32
+
+
 class Commit(Model):
     """The sender's salted commitment to its shares at a checkpoint."""
 
@@ -69,7 +81,7 @@ class Stop(Model):
     sentence: Annotated[str, StringConstraints(max_length=1000)] = ""
 
 
-Message = Agree | Commit | Sign | Final | Stop
+Message = Agree | Ready | Commit | Sign | Final | Stop
 
 
 class Envelope(Model):
@@ -77,6 +89,7 @@ class Envelope(Model):
 
     number: Annotated[int, Field(ge=1, lt=2**53)]
     agree: Agree | None = None
+    ready: Ready | None = None
     commit: Commit | None = None
     sign: Sign | None = None
     final: Final | None = None
@@ -89,7 +102,7 @@ class Envelope(Model):
         return self
 
     def _set(self) -> list[Message]:
-        kinds = (self.agree, self.commit, self.sign, self.final, self.stop)
+        kinds = (self.agree, self.ready, self.commit, self.sign, self.final, self.stop)
         return [message for message in kinds if message is not None]
 
     @property

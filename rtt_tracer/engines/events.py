@@ -50,7 +50,8 @@ class EngineEvent(Model):
     commitment : Hex32, optional
         sha256(salt ‖ own shares) at a checkpoint.
     digest : Hex32, optional
-        At the end: of what is equal at all parties (the values opened to everybody, or the
+        When ready: of what linked processes have held against each other. At the end: of what
+        is equal at all parties (the values opened to everybody, or the
         agreed hash where nothing is).
     metrics : dict of str to float
         At the end: ``seconds`` of work after start-up, ``bytes_sent``, and the operation's own.

@@ -19,13 +19,15 @@ from datatoken.authorization.reasons import Reason, Refused
 from datatoken.text import clean, short
 from datatoken.types import Hex32
 from rtt_tracer.agreement.checkpoints import Checkpoint, check_agreed, check_finals
-from rtt_tracer.control.messages import Agree, Commit, Final, Message, Stop
+from rtt_tracer.control.messages import Agree, Commit, Final, Message, Ready, Stop
 from rtt_tracer.control.messages import Sign as SignMessage
 from rtt_tracer.engines.base import Role
 from rtt_tracer.engines.events import EngineEvent, EventKind
 from rtt_tracer.party import steps
 from rtt_tracer.party.leases import Leases
+from rtt_tracer.party.outcomes import deadline, failed, missing
 from rtt_tracer.party.outline import Outline
+from rtt_tracer.party.preflight import Preflight
 from rtt_tracer.party.steps import Action, Event, Go, Note, Outcome, Say, State, outcome_of
 from rtt_tracer.settings import DeadlineSettings
 
@@ -65,7 +67,8 @@ class Stages:
         self.finals: dict[Hex32, Final] = {}
         self._checks: dict[int, Checkpoint] = {}
         self._stored = -1
-        self._ready = self._inputs_in = False
+        self._preflight = Preflight(frozenset(one.dt for one in outline.plan.linked))
+        self._ready = self._inputs_in = self._shared = False
         self._results_in, self._results_out = not outline.receives, not outline.sends_results
         self.end: EngineEvent | None = None
         self._exit: int | None = None
@@ -107,12 +110,12 @@ class Stages:
                     self._peer(dt, message, at)
             case steps.Lost(dt) if dt not in self.finals:
                 why = f"DT {short(dt)} can't be reached any more."
-                self._suspect(_failed(Reason.PARTY_MISSING, why), now + LOST_GRACE)
+                self._suspect(failed(Reason.PARTY_MISSING, why), now + LOST_GRACE)
             case steps.Granted(stage):
                 self.leases.allow(stage, now)
             case steps.Denied(stage, reason, sentence):
                 if (outcome := self.leases.deny(stage, reason, sentence, now)) is not None:
-                    self._finish(outcome)
+                    self._refuse(outcome, now)
                 elif stage <= self.outline.last:
                     self._once(("waiting", stage, reason), _waiting(stage, reason))
             case steps.EngineSaid(said):
@@ -122,10 +125,11 @@ class Stages:
                 self._exit = code
                 if self.end is None or code != 0:
                     why = f"The engine's process has ended with exit code {code}."
-                    self._suspect(_failed(Reason.ENGINE_FAILED, why), now + ENGINE_GRACE)
+                    self._suspect(failed(Reason.ENGINE_FAILED, why), now + ENGINE_GRACE)
                 elif self.outline.role is Role.SPU_SHARE:
                     # Not before: nobody can put something else in the files' place now.
-                    self._once("shares", steps.SendShares())
+                    self._shared = True
+                    self._send_shares()
             case steps.InputsIn():
                 self._inputs_in = True
             case steps.ResultsIn():
@@ -147,6 +151,9 @@ class Stages:
             case Agree(agreed=agreed):
                 self.agreed[dt] = agreed
                 check_agreed(self.outline.agreed, {dt: agreed})
+            case Ready(code=code):
+                self._preflight.hear(dt, code)
+                self._send_shares()
             case Commit(number=number, commitment=commitment):
                 self.check(number, dt).commit(dt, commitment)
                 self.commitments.setdefault(number, {})[dt] = commitment
@@ -166,6 +173,8 @@ class Stages:
         match event.kind:
             case EventKind.READY:
                 self._ready = True
+                if self.outline.role.linked:
+                    self._out.append(Say(Ready(code=event.digest or self.outline.agreed)))
             case EventKind.PROGRESS:
                 self._out.append(Note("progress", {"done": event.done, "total": event.total}))
             case EventKind.CHECKPOINT:
@@ -181,7 +190,7 @@ class Stages:
                 self.end = event
             case EventKind.FAILED:
                 why = f"The engine has failed: {clean(event.message or event.code or '')[:500]}"
-                self._suspect(_failed(Reason.ENGINE_FAILED, why), now + ENGINE_GRACE)
+                self._suspect(failed(Reason.ENGINE_FAILED, why), now + ENGINE_GRACE)
 
     # Watching the clock
 
@@ -198,34 +207,34 @@ class Stages:
     def _late(self, now: float) -> Outcome | None:
         limits, waited = self.deadlines, now - self._since
         if now - self._started > limits.run:
-            return _deadline("The run has not ended", limits.run)
+            return deadline("The run has not ended", limits.run)
         if self.phase is Phase.AGREEING and waited > limits.peers:
-            missing = [dt for dt in self.outline.peers if dt not in self.agreed]
-            return _missing(missing, "to agree", limits.peers)
+            late = [dt for dt in self.outline.peers if dt not in self.agreed]
+            return missing(late, "to agree", limits.peers)
         if self.phase is Phase.PREPARING and waited > limits.start:
             if self._ready:
-                return _deadline("Not all shares of the rows have come", limits.start)
-            return _deadline("The engine was not ready", limits.start)
+                return deadline("Not all shares of the rows have come", limits.start)
+            return deadline("The engine was not ready", limits.start)
         if self.phase is Phase.ENDING and waited > limits.start:
-            missing = [dt for dt in self.outline.peers if dt not in self.finals]
-            return _missing(missing, "to end", limits.start)
+            late = [dt for dt in self.outline.peers if dt not in self.finals]
+            return missing(late, "to end", limits.start)
         if self.phase is not Phase.RUNNING:
             return None
         silent = now - max(self._engine_heard, self._since)
         if not self._committed(self.stage) and silent > limits.progress:
-            return _deadline(f"The engine was silent in stage {self.stage}", limits.progress)
+            return deadline(f"The engine was silent in stage {self.stage}", limits.progress)
         return self._late_stage() if waited > limits.stage else None
 
     def _late_stage(self) -> Outcome:
         limit, check = self.deadlines.stage, self.check(self.stage)
         if not self._committed(self.stage):
-            return _deadline(f"Stage {self.stage} has not ended", limit)
+            return deadline(f"Stage {self.stage} has not ended", limit)
         if self._stored < self.stage:
-            return _missing(check.unsigned, f"to sign stage {self.stage}", limit)
+            return missing(check.unsigned, f"to sign stage {self.stage}", limit)
         if self.leases.refusal is not None:
             return Outcome(State.REFUSED, *self.leases.refusal)
         silent = [dt for dt in self.outline.idle if dt not in self._consents(self.stage + 1)]
-        return _missing(silent, f"to consent to stage {self.stage + 1}", limit)
+        return missing(silent, f"to consent to stage {self.stage + 1}", limit)
 
     # Steps
 
@@ -299,6 +308,10 @@ class Stages:
         self._finish(Outcome(State.FINISHED))
         return False
 
+    def _send_shares(self) -> None:
+        if self._shared and self._preflight.passed:
+            self._once("shares", steps.SendShares())
+
     def _own_final(self) -> Final:
         """Return the last word: parties that are not linked vouch for the agreement alone."""
         digest = self.end.digest if self.end is not None and self.outline.role.linked else None
@@ -349,8 +362,18 @@ class Stages:
             earlier = self._broken[0] if self._broken is not None else due
             self._broken = (min(due, earlier), outcome)
 
+    def _refuse(self, outcome: Outcome, now: float) -> None:
+        """End the run, for the own gate refuses; no stage starts from now on.
+
+        An owner who withdraws is seen by all gates; the own gate of that owner knows why.
+        """
+        if outcome.reason == Reason.TOO_FEW_PARTICIPANTS:
+            self._suspect(outcome, now + self.deadlines.recheck + LOST_GRACE)
+        else:
+            self._finish(outcome)
+
     def _fail(self, reason: str, sentence: str) -> None:
-        self._finish(_failed(reason, sentence))
+        self._finish(failed(reason, sentence))
 
     def _finish(self, outcome: Outcome, *, tell: bool = True) -> None:
         if self.outcome is not None:
@@ -363,18 +386,5 @@ class Stages:
         self._out.append(steps.Finish(outcome))
 
 
-def _failed(reason: str, sentence: str) -> Outcome:
-    return Outcome(State.FAILED, reason, sentence)
-
-
 def _waiting(stage: int, reason: Reason) -> Note:
     return Note("waiting", {"stage": stage, "reason": reason.value})
-
-
-def _missing(dts: list[Hex32], what: str, seconds: float) -> Outcome:
-    names = ", ".join(short(dt) for dt in dts[:4]) or "a party"
-    return _failed(Reason.PARTY_MISSING, f"{seconds:g} s have passed in which {names} had {what}.")
-
-
-def _deadline(what: str, seconds: float) -> Outcome:
-    return _failed(Reason.DEADLINE_PASSED, f"{what} within {seconds:g} s.")

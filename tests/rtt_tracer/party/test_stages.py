@@ -6,10 +6,11 @@ import pytest
 
 from datatoken.authorization.reasons import Reason
 from datatoken.types import Hex32, sha256_hex
-from rtt_tracer.control.messages import Agree, Commit, Final, Message, Sign, Stop
+from rtt_tracer.control.messages import Agree, Commit, Final, Message, Ready, Sign, Stop
 from rtt_tracer.party import steps
 from rtt_tracer.party.steps import State
 from tests.rtt_tracer.party.simulator import Table, said
+from tests.support.mpc import NOW
 
 
 @pytest.fixture
@@ -65,6 +66,45 @@ def test_shares_leave_only_after_all_have_agreed(table: Table) -> None:
     )
 
 
+def test_shares_leave_only_after_all_engines_have_passed_their_preflight(table: Table) -> None:
+    """A compute party whose engine is not ready, or never, gets no share.
+
+    Acceptance: 66
+    """
+    late = table.computers[1]
+    table.sit()
+    table.passes = lambda a, b, message: not (a == late and isinstance(message, Ready))
+
+    table.run(9)
+
+    assert {seat.machine.stage for seat in map(table.seats.get, table.sharers) if seat} == {0}
+    assert not any(
+        isinstance(action, steps.SendShares)
+        for seat in table.seats.values()
+        for action in seat.done
+    )
+
+
+def test_engines_of_different_code_end_the_run_before_a_share_leaves(table: Table) -> None:
+    """A compiler of another version makes another program of the same bundle."""
+    one, other = table.computers
+    table.sit()
+    table.passes = lambda a, b, message: not isinstance(message, Ready)
+    table.run(1)
+
+    for dt, code in ((one, b"code"), (other, b"other code")):
+        heard = steps.Heard(dt, Ready(code=sha256_hex(code)), NOW)
+        table.tell(table.sharers[0], heard)
+    table.run(60)
+
+    all_end(table, Reason.AGREEMENT_MISMATCH)
+    assert not any(
+        isinstance(action, steps.SendShares)
+        for seat in table.seats.values()
+        for action in seat.done
+    )
+
+
 def test_party_that_never_comes_ends_the_run(table: Table) -> None:
     table.sit(table.plan.dts[2])
 
@@ -100,6 +140,38 @@ def test_revoked_mid_run_ends_the_run_at_every_party(table: Table, reason: Reaso
         State.STOPPED
     }
     assert max(seat.counted[-1] for seat in table.seats.values()) == 1
+
+
+def test_revoked_mid_run_is_told_by_the_owners_own_gate(table: Table) -> None:
+    """All gates see an owner too few; the reason is the one of the owner who withdrew."""
+    owner = table.sharers[1]
+    table.sit()
+
+    def gate(dt: Hex32, stage: int, now: float) -> Reason | None:
+        withdrawn = Reason.GRANT_REVOKED if now >= 2 else None  # asked a little later
+        others = Reason.TOO_FEW_PARTICIPANTS
+        return (withdrawn if dt == owner else others) if stage >= 2 else None
+
+    table.gate = gate
+    table.works = lambda dt, stage: stage < 2
+
+    table.run(60)
+
+    all_end(table, Reason.GRANT_REVOKED)
+    assert ends(table)[owner] == (State.REFUSED, Reason.GRANT_REVOKED)
+
+
+def test_owner_too_few_ends_the_run_when_nobody_says_why(table: Table) -> None:
+    observer = table.computers[0]
+    table.sit()
+    table.gate = lambda dt, stage, now: (
+        Reason.TOO_FEW_PARTICIPANTS if dt == observer and stage >= 2 else None
+    )
+
+    table.run(60)
+
+    all_end(table, Reason.TOO_FEW_PARTICIPANTS)
+    assert all(seat.stored == [0, 1] for seat in table.seats.values())
 
 
 def test_revoked_while_a_long_stage_runs_ends_it_at_once(table: Table) -> None:

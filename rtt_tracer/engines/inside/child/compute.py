@@ -28,7 +28,7 @@ def compute(job: Job, pipes: Pipes) -> None:
     link = connect(job, pipes)
     code = preflight(link, job, [config.SerializeToString(), *traced.programs])
     party = Party(job, traced, config, link)
-    pipes.ready()
+    pipes.ready(digest=code)
     pipes.wait(0)
     begun = time.monotonic()
     pipes.checkpoint(0, commit(fresh_salt(), listing(party.set_inputs())))

@@ -21,9 +21,9 @@ class Pipes:
         """Return the pipes that the supervisor gave."""
         return cls(int(os.environ[EVENTS_FD]), int(os.environ[ORDERS_FD]))
 
-    def ready(self, metrics: Mapping[str, float] | None = None) -> None:
-        """Say that the process waits for ``go`` 0."""
-        self._say({"event": "ready", "metrics": dict(metrics or {})})
+    def ready(self, metrics: Mapping[str, float] | None = None, digest: str | None = None) -> None:
+        """Say that the process waits for ``go`` 0; linked ones with what they have compared."""
+        self._say({"event": "ready", "metrics": dict(metrics or {}), "digest": digest})
 
     def checkpoint(self, number: int, commitment: str) -> None:
         """Say that a stage is done."""
