@@ -6,7 +6,7 @@
 #   make test                                          all tests but long fuzzing and notebooks
 #   make test-slow                                     those
 #   make test-all                                      both
-#   make notebooks [ARGS=bank]                        the tutorials, made into notebooks and run
+#   make notebooks [ARGS=bank]                         the tutorials, made into notebooks and run
 #   make lint | make contracts | make wheel | make clean
 
 PYTHON ?= python3
