@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from datatoken.authorization.reasons import Reason
 from rtt_tracer.party.steps import Outcome, State
 
-BEHIND = frozenset({Reason.RECORDER_BEHIND})
-"""Waited for within the stage's deadline: the recorder is on its way."""
+BEHIND = frozenset({Reason.RECORDER_BEHIND, Reason.RECORDER_OMISSION})
+"""Waited for within the stage's deadline: the recorder is on its way.
+
+Stages can be faster than blocks, so that what it has acknowledged is not in its log yet.
+"""
 OUTAGES = frozenset(
     {
         Reason.CHAIN_UNREACHABLE,
