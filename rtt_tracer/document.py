@@ -20,6 +20,7 @@ from datatoken.types import MessageKind, Model
 from rtt_tracer.engines.base import Role
 from rtt_tracer.program import (
     MAX_MANIFEST_BYTES,
+    ROSETTA_PARAMETERS,
     RUN_PARAMETERS,
     ArrayName,
     EntryPoint,
@@ -34,9 +35,11 @@ SOURCE = "operation.json"
 LOCKED: Mapping[str, tuple[str, ...]] = {
     "spu": ("spu", "jax", "jaxlib", "numpy"),
     "local": ("numpy",),
-    "rosetta": (),
+    "rosetta": ("latticex-rosetta", "tensorflow", "numpy"),
 }
 """Distributions that every operation of an engine is locked to, beside its own dependencies."""
+
+OF_A_RUN = {Role.SPU_COMPUTE: RUN_PARAMETERS, Role.ROSETTA: ROSETTA_PARAMETERS}
 
 _ARGUMENT = re.compile(r"([a-z][a-z_]*?)(\d{1,2})")
 
@@ -115,8 +118,7 @@ def source_fields(source: OperationSource, installed: Mapping[str, str]) -> dict
         When a parameter has no default, or a dependency is not installed in the engine.
     """
     plain = source.model_dump(mode="json", exclude_none=True, exclude={"program", "dependencies"})
-    if source.role is Role.SPU_COMPUTE:
-        plain["parameters"] = {**_copied(RUN_PARAMETERS), **plain["parameters"]}
+    plain["parameters"] = {**_copied(OF_A_RUN.get(source.role, {})), **plain["parameters"]}
     for name, spec in plain["parameters"].items():
         if "default" not in spec:
             raise BadInputError(f"Parameter {name!r} of {SOURCE} has no default.")

@@ -112,6 +112,24 @@ RUN_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
 }
 """Declared for every `spu.compute` operation, unless its own schema says more."""
 
+ROSETTA_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
+    "protocol": {
+        "type": "str",
+        "enum": ["SecureNN"],
+        "default": "SecureNN",
+        "description": "Three parties, one of them may be curious.",
+    },
+    "receivers": RUN_PARAMETERS["receivers"],
+    "fraction-bits": {
+        "type": "int",
+        "minimum": 10,
+        "maximum": 20,
+        "default": 16,
+        "description": "Bits behind the binary point of shared numbers.",
+    },
+}
+"""Declared for every `rosetta` operation, unless its own schema says more."""
+
 
 class Output(Model):
     """One value that an operation leaves for its receivers.

@@ -1,0 +1,1 @@
+"""Logistic regression on Rosetta: what each party puts in, and the training on shares."""
