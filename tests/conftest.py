@@ -10,6 +10,14 @@ from datatoken.store import VerifyingStore, open_store
 from tests.support.chain import Chain, start_chain
 from tests.support.world import World
 
+ROSETTA = Path(__file__).parents[1] / ".engines" / "rosetta" / "bin" / "python"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Have tests with real Rosetta fail by name where its environment is missing."""
+    if item.get_closest_marker("rosetta") and not ROSETTA.exists():
+        pytest.fail("The Rosetta engine's environment is missing: make rosetta.", pytrace=False)
+
 
 @pytest.fixture(scope="session")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
