@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from datatoken.cli.errors import run
-from datatoken.ddo.operation import parse_operation
 from datatoken.errors import BadInputError
+from datatoken.roles import complete_document
 from datatoken.types import sha256_hex
 from rtt_tracer.bundle import read_bundle
 from rtt_tracer.cli.app import app
@@ -144,12 +144,11 @@ def test_publish_locks_a_script_to_the_rosetta_that_is_installed(
 
     told = published(capsys, path, "--out", tmp_path / "out")
 
-    written = next((tmp_path / "out").glob("*.zip"), None) or next(
-        one for one in (tmp_path / "out").iterdir() if one.suffix != ".json"
-    )
-    assert sha256_hex(written.read_bytes()) == told["digest"]
-    document = parse_operation(next((tmp_path / "out").glob("*.json")).read_bytes())
+    content = Path(told["bundle"]).read_bytes()
+    fields = json.loads(Path(told["document"]).read_text())
+    document = complete_document(content, "0x" + "ab" * 20, fields)
+    assert sha256_hex(content) == told["digest"]
+    assert list(read_bundle(content).files.values()) == [path.read_bytes()]
     assert document.lock["latticex-rosetta"] == "0.3.0"
     assert document.entry_points == {"rosetta": "rtt_linear_regression.py"}
     assert {"protocol", "receivers", "fraction-bits", "label"} <= document.parameters.keys()
-    assert path.read_text() == LINEAR
