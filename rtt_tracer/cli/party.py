@@ -50,8 +50,10 @@ def party(
     ] = Format.DEFAULT,
 ) -> None:
     """Take part in an MPC run with one asset."""
+    from datatoken.authorization.reasons import Refused
     from datatoken.service.running import configure_logging
     from rtt_tracer.party.run import Party
+    from rtt_tracer.party.steps import outcome_of
     from rtt_tracer.settings import load_party
 
     settings = load_party(config)
@@ -63,7 +65,10 @@ def party(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    outcome = made.run()
+    try:
+        outcome = made.run()
+    except Refused as refused:  # before there was a run
+        outcome = outcome_of(refused)
     if format_ is Format.JSON:
         sys.stdout.write(json.dumps(dict(made.status), indent=1) + "\n")
     if outcome.reason is not None:

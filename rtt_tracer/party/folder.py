@@ -42,7 +42,8 @@ class RunFolder:
             self.path.mkdir(mode=0o700)
         except FileExistsError:
             raise Refused(
-                Reason.REQUEST_REPLAYED, f"The compute request has started run {run} here before."
+                Reason.REQUEST_REPLAYED,
+                f"The compute request was used here before: run {run} {_how(self.path)}.",
             ) from None
         except OSError as error:
             raise LocalEnvironmentError(
@@ -90,10 +91,8 @@ class RunFolder:
 
     def note(self, event: str, facts: Mapping[str, object] = {}, **status: object) -> None:
         """Add a line to events.jsonl, and change the status where something is given."""
-        line = json.dumps({"time": _now(), "event": event, **facts}, ensure_ascii=False)
         with self._mutex:
-            with (self.path / EVENTS).open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
+            append_event(self.path, event, facts)
             self.status.update(status)
             self._write()
 
@@ -120,13 +119,35 @@ class RunFolder:
 
     def _write(self) -> None:
         self.status["updated"] = _now()
-        content = json.dumps(self.status, indent=1, ensure_ascii=False).encode()
-        temporary = self.path / (STATUS + ".new")
-        with temporary.open("wb") as file:
-            file.write(content + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self.path / STATUS)
+        write_status(self.path, self.status)
+
+
+def _how(run: Path) -> str:
+    """Return what became of a run, in words."""
+    try:
+        plain = json.loads((run / STATUS).read_text(encoding="utf-8"))
+        state, reason = State(plain["state"]), plain.get("reason")
+    except (OSError, ValueError, KeyError, TypeError):
+        return "has left no status"
+    return f"is {state.value}" + (f" ({reason})" if reason else "")
+
+
+def append_event(run: Path, event: str, facts: Mapping[str, object]) -> None:
+    """Add a line to the events of a run's folder."""
+    line = json.dumps({"time": _now(), "event": event, **facts}, ensure_ascii=False)
+    with (run / EVENTS).open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+
+
+def write_status(run: Path, status: Mapping[str, object]) -> None:
+    """Replace the status of a run's folder: a reader sees the old one or the new one."""
+    content = json.dumps(status, indent=1, ensure_ascii=False).encode()
+    temporary = run / (STATUS + ".new")
+    with temporary.open("wb") as file:
+        file.write(content + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(run / STATUS)
 
 
 def _now() -> str:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import queue
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,19 +15,18 @@ from datatoken.authorization.decision import Lease
 from datatoken.authorization.reasons import Reason, Refused
 from datatoken.errors import DataTokenError
 from datatoken.types import ZERO32, Hex32
-from rtt_tracer.agreement.introductions import Contact, Introduction, SignedIntroduction
+from rtt_tracer.agreement.introductions import Contact, Introduction
 from rtt_tracer.agreement.plan import run_id
 from rtt_tracer.control.certificates import make_certificate
-from rtt_tracer.control.channel import ControlChannel
-from rtt_tracer.control.messages import Stop
-from rtt_tracer.engines.base import Endpoint, Engine, EngineJob, Role
-from rtt_tracer.engines.events import EngineEvent, EventKind
+from rtt_tracer.engines.base import Endpoint, Engine, Role
 from rtt_tracer.party import inputs, results
 from rtt_tracer.party.arrivals import Arrivals
 from rtt_tracer.party.engines import engine_of
 from rtt_tracer.party.exchange import keep_results, released, write_run
 from rtt_tracer.party.folder import RunFolder
+from rtt_tracer.party.joining import engine_job, joined_job, open_channel, telling
 from rtt_tracer.party.leases import BEHIND
+from rtt_tracer.party.leftovers import settle, tidy
 from rtt_tracer.party.meeting import meet
 from rtt_tracer.party.outline import Outline
 from rtt_tracer.party.owner import OwnerSide
@@ -36,15 +34,13 @@ from rtt_tracer.party.ports import HeldPort
 from rtt_tracer.party.process import EngineRun
 from rtt_tracer.party.request import Task, read_task
 from rtt_tracer.party.stages import Stages
-from rtt_tracer.party.steps import EngineSaid, Event, Interrupted, Outcome, State, outcome_of
+from rtt_tracer.party.steps import Event, Interrupted, Outcome, State, outcome_of
 from rtt_tracer.party.supervisor import Supervisor, wait_ready
 from rtt_tracer.sandbox import Limits
 from rtt_tracer.settings import PartySettings
 
 log = structlog.get_logger(__name__)
 KEEP_WORK = "DATATOKEN_KEEP_WORK"
-GONE_SECONDS = 4.0
-"""After which a peer whose connection ended is taken for lost."""
 
 
 class Party:
@@ -79,30 +75,40 @@ class Party:
         """
         side = OwnerSide.open(self.settings)
         with contextlib.closing(side):
-            folder = RunFolder(
-                Path(self.settings.state),
-                run_id(self.request),
-                job=self.job,
-                request=self.request,
-                dt=self.settings.dt,
-            )
+            keep_work = bool(os.environ.get(KEEP_WORK))
+            for name in settle(Path(self.settings.state), keep_work=keep_work):
+                log.warning("a run that nobody ended", dt=side.dt, run=name)
+            side.outbox.start()  # with what an earlier party has left
+            try:
+                folder = self._folder()
+            except DataTokenError:
+                side.drain()
+                side.outbox.stop()
+                raise
             self.status = folder.status
-            side.outbox.start()
             outcome = Outcome(State.FAILED, "INTERNAL", "Something unexpected happened.")
             try:
                 outcome = self._run(side, folder)
             except DataTokenError as error:
                 outcome = outcome_of(error)
             finally:
-                if not os.environ.get(KEEP_WORK):
-                    for name in ("work", "received", "lists"):
-                        shutil.rmtree(folder.path / name, ignore_errors=True)
+                if not keep_work:
+                    tidy(folder.path)
                 side.drain()
                 side.outbox.stop()
                 folder.end(outcome)
                 log.info("ended", dt=side.dt, state=outcome.state.value, reason=outcome.reason)
                 folder.close()
         return outcome
+
+    def _folder(self) -> RunFolder:
+        return RunFolder(
+            Path(self.settings.state),
+            run_id(self.request),
+            job=self.job,
+            request=self.request,
+            dt=self.settings.dt,
+        )
 
     def _run(self, side: OwnerSide, folder: RunFolder) -> Outcome:
         task = read_task(side, self.job, self.request)
@@ -154,7 +160,7 @@ class Party:
         from rtt_tracer.engines.spu import columns_of
 
         nobody = tuple(Endpoint(rank, "0.0.0.0", 0) for rank in range(len(task.plan.linked)))  # noqa: S104
-        running.start(_engine_job(task, folder.work, ZERO32, nobody, rows, (), self.settings))
+        running.start(engine_job(task, folder.work, ZERO32, nobody, rows, (), self.settings))
         self._said, ready = wait_ready(
             self.events, self.settings.deadlines.start, self._stop.is_set
         )
@@ -181,7 +187,7 @@ class Party:
         )
         with contextlib.ExitStack() as stack:
             channel = stack.enter_context(
-                _channel(side, task, folder, certificate, key, self.settings)
+                open_channel(side, task, folder, certificate, key, self.settings)
             )
             port = channel.start()
             link, held = None, None
@@ -212,7 +218,7 @@ class Party:
             )
             agreed = plan.agreed(found)
             channel.meet(found)
-            job = _joined_job(task, folder.work, agreed, found, self.settings)
+            job = joined_job(task, folder.work, agreed, found, self.settings)
             certificates = [one.certificate for one in job.parties]
             inputs.place_certificates(folder.work, link_pair, certificates)
             supervisor = Supervisor(
@@ -230,7 +236,7 @@ class Party:
                 ),
             )
             self._replay()
-            with _telling(channel):
+            with telling(channel):
                 outcome = supervisor.run()
             running.end()
             if outcome.state is State.FINISHED:
@@ -295,80 +301,6 @@ def _authorise(side: OwnerSide, task: Task, installed: Mapping[str, str]) -> Cal
     return ask
 
 
-def _channel(
-    side: OwnerSide,
-    task: Task,
-    folder: RunFolder,
-    certificate: str,
-    key: str,
-    settings: PartySettings,
-) -> ControlChannel:
-    plan, role, ports = task.plan, task.me.role, settings.network.ports
-    senders: list[Hex32] = []
-    if role is Role.SPU_COMPUTE:
-        senders = [one.dt for one in plan.participants if one.role is Role.SPU_SHARE]
-    elif side.dt in plan.receivers:
-        senders = [one.dt for one in plan.linked if one.role is Role.SPU_COMPUTE]
-    return ControlChannel(
-        side.dt,
-        certificate,
-        key,
-        host=settings.network.host,
-        ports=range(ports[0], ports[1] + 1) if ports else (0,),
-        shares=folder.path / "received" if senders else None,
-        senders=senders,
-        grace=GONE_SECONDS,
-    )
-
-
-def _joined_job(
-    task: Task,
-    work: Path,
-    agreed: Hex32,
-    found: Mapping[Hex32, SignedIntroduction],
-    settings: PartySettings,
-) -> EngineJob:
-    """Return the engine's job: what has been agreed on, from all introductions."""
-    parties = []
-    for one in task.plan.linked:
-        link = found[one.dt].introduction.link
-        if link is None or one.rank is None:
-            raise Refused(Reason.AGREEMENT_MISMATCH, f"DT {one.dt[:10]}… has named no link.")
-        parties.append(Endpoint(one.rank, link.host, link.port, link.certificate))
-    giving = [found[one.dt].introduction for one in task.plan.inputs]
-    rows = next((one.rows for one in giving if one.rows is not None), 0)
-    own = found[task.me.dt].introduction.rows
-    shapes = tuple(tuple(one.columns) for one in giving)
-    count = rows if own is None else own
-    return _engine_job(task, work, agreed, tuple(parties), count, shapes, settings)
-
-
-def _engine_job(
-    task: Task,
-    work: Path,
-    agreed: Hex32,
-    parties: tuple[Endpoint, ...],
-    rows: int,
-    shapes: tuple[tuple[int, ...], ...],
-    settings: PartySettings,
-) -> EngineJob:
-    return EngineJob(
-        folder=work,
-        agreed=agreed,
-        role=task.me.role,
-        entry_point=task.me.entry_point,
-        rank=task.me.rank,
-        parties=parties,
-        protocol=task.plan.protocol,
-        parameters=task.plan.parameters,
-        column_owner=task.me.input,
-        inputs=len(task.plan.inputs),
-        rows=rows,
-        shapes=shapes,
-        progress_seconds=settings.deadlines.progress,
-    )
-
-
 @contextlib.contextmanager
 def _ending(running: EngineRun) -> Iterator[None]:
     """See to it that nothing of the engine is left, whatever happens."""
@@ -376,20 +308,3 @@ def _ending(running: EngineRun) -> Iterator[None]:
         yield
     finally:
         running.end()
-
-
-@contextlib.contextmanager
-def _telling(channel: ControlChannel) -> Iterator[None]:
-    """Tell the peers when the supervisor itself breaks."""
-    try:
-        yield
-    except DataTokenError as error:
-        found = outcome_of(error)
-        channel.tell(Stop(reason=str(found.reason), sentence=found.sentence[:1000]))
-        raise
-    except BaseException:
-        channel.tell(Stop(reason=Reason.PARTY_STOPPED.value, sentence="It broke unexpectedly."))
-        raise
-
-
-__all__ = ["EngineEvent", "EngineSaid", "EventKind", "Party"]

@@ -55,7 +55,6 @@ class Outcome:
 NOT_MINE = frozenset(
     {
         Reason.PARTY_MISSING,
-        Reason.PARTY_STOPPED,
         Reason.CHECKPOINT_MISMATCH,
         Reason.DEADLINE_PASSED,
         Reason.ENGINE_FAILED,
@@ -68,6 +67,8 @@ def outcome_of(error: DataTokenError) -> Outcome:
     """Return how an error ends the run."""
     if isinstance(error, Refused):
         state = State.FAILED if error.reason in NOT_MINE else State.REFUSED
+        if error.reason is Reason.PARTY_STOPPED:
+            state = State.STOPPED
         return Outcome(state, error.reason, error.message)
     return Outcome(State.FAILED, error.code, error.message, error.exit_code)
 

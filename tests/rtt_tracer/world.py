@@ -7,10 +7,8 @@ publishes what it needs, asks for a run, starts the parties and reads their fold
 import itertools
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,13 +25,16 @@ from datatoken.roles import (
     Institution,
     complete_document,
 )
+from datatoken.rounds.documents import RoundDocument
+from datatoken.service.client import RecorderClient
 from datatoken.types import Hex32, Scalar
 from rtt_tracer import operations as shipped
 from rtt_tracer.bundle import bundle_folder, bundle_function
 from rtt_tracer.document import function_source, read_source, source_fields
 from rtt_tracer.requester import Wish, make_wish, sign_wish
 from tests.fl_edge.harness import free_port
-from tests.support.chain import Account, Chain, wait_until
+from tests.rtt_tracer.processes import Asset, PartyProcess, left_behind
+from tests.support.chain import Account, Chain
 from tests.support.receipts import FAR, delegate
 from tests.support.recorder import PASSWORD, Running
 from tests.support.world import World, composed, leaf
@@ -41,7 +42,6 @@ from tests.support.world import World, composed, leaf
 ROOT = Path(__file__).parents[2]
 SPU = ROOT / ".engines" / "spu" / "bin" / "python"
 SHIPPED = Path(shipped.__file__).parent
-FINAL = {"finished", "refused", "stopped", "failed"}
 _numbers = itertools.count(1)
 _installed: dict[str, Mapping[str, str]] = {}
 
@@ -53,83 +53,6 @@ def installed(engine: str = "spu") -> Mapping[str, str]:
 
         _installed[engine] = SpuEngine(SPU).installed()
     return _installed[engine]
-
-
-@dataclass
-class Asset:
-    """One DT with its owner's node key and the settings of its party."""
-
-    name: str
-    dt: Hex32
-    owner: Account
-    operation: Hex32
-    folder: Path
-    config: Path
-
-    def run_folder(self, run: str) -> Path:
-        return self.folder / "state" / "runs" / run
-
-
-@dataclass
-class PartyProcess:
-    """`rtt-tracer party` in a process of its own."""
-
-    asset: Asset
-    child: "subprocess.Popen[bytes]"
-    log: Path
-    run: str
-
-    @property
-    def folder(self) -> Path:
-        return self.asset.run_folder(self.run)
-
-    @property
-    def status(self) -> dict[str, Any]:
-        try:
-            return dict(json.loads((self.folder / "status.json").read_text()))
-        except FileNotFoundError:
-            return {}
-
-    @property
-    def events(self) -> list[dict[str, Any]]:
-        path = self.folder / "events.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-    def has(self, event: str, **facts: object) -> bool:
-        return any(one["event"] == event and facts.items() <= one.items() for one in self.events)
-
-    def wait_for(self, event: str, seconds: float = 90.0, **facts: object) -> None:
-        def there() -> bool:
-            if self.has(event, **facts):
-                return True
-            assert self.child.poll() is None, self.report()
-            return False
-
-        try:
-            wait_until(there, seconds)
-        except AssertionError:
-            raise AssertionError(f"no {event} {facts}\n{self.report()}") from None
-
-    def wait(self, seconds: float = 120.0) -> int:
-        try:
-            return self.child.wait(seconds)
-        except subprocess.TimeoutExpired:
-            raise AssertionError(f"{self.asset.name} has not ended\n{self.report()}") from None
-
-    def stop(self) -> None:
-        self.child.send_signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """Kill the supervisor alone, as the kernel would: what it started must go with it."""
-        self.child.kill()
-
-    def report(self) -> str:
-        engine = self.folder / "engine.log"
-        tail = engine.read_text(errors="replace")[-2500:] if engine.exists() else ""
-        return (
-            f"--- {self.asset.name} exit={self.child.poll()} {self.status}\n"
-            f"--- log\n{self.log.read_text(errors='replace')[-3000:]}\n--- engine.log\n{tail}"
-        )
 
 
 @dataclass
@@ -241,16 +164,16 @@ class PartyWorld:
         (folder / "password").write_text(PASSWORD + "\n")
         delegation = delegate(owner.signer, dt, node.address, self.chain.network, FAR)
         (folder / "delegation.json").write_bytes(canonical_bytes(delegation))
-        asset = Asset(name, dt, owner, operation, folder, folder / "party.toml")
+        config = folder / "party.toml"
+        asset = Asset(name, dt, owner, operation, folder, config, node, delegation, table)
         self.assets[dt] = asset
-        self.configure(asset, table=table)
+        self.configure(asset)
         return asset
 
     def configure(
         self,
         asset: Asset,
         *,
-        table: Mapping[str, str] | None = None,
         deployment: Path | None = None,
         **deadlines: float,
     ) -> None:
@@ -265,8 +188,8 @@ class PartyWorld:
             "engines": {"spu": str(SPU)},
             "deadlines": {**self.deadlines, **deadlines},
         }
-        if table is not None:
-            sections["table"] = table
+        if asset.table is not None:
+            sections["table"] = asset.table
         top = {
             "dt": asset.dt,
             "deployment": str(deployment or self.chain.deployment_path),
@@ -367,58 +290,32 @@ class PartyWorld:
 
     def left_behind(self) -> list[str]:
         """Return the processes that parties have started and that are still there."""
-        parties, found = str(self.folder / "parties").encode(), []
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
-            try:
-                words = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
-                words += str((entry / "cwd").readlink()).encode()
-                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
-            except OSError:
-                continue
-            if state != "Z" and parties in words:
-                found.append(f"{entry.name} {words[:200]!r}")
-        return found
+        return left_behind(self.folder / "parties")
 
     def logged(self, job: Hex32) -> int:
         """Return how many rounds the chain holds."""
         return self.chain.reader().head(job, self.recorder_account.address)[1]
 
-    def close(self) -> None:
-        """End everything that was started."""
+    def documents(self, job: Hex32, asset: Asset) -> list[RoundDocument]:
+        """Return the round documents that the recorder serves to an asset's node."""
+        client = RecorderClient(
+            self.recorder.url,
+            asset.node,
+            recorder=self.recorder_account.address,
+            delegation=asset.delegation,
+        )
+        return list(client.documents(job))
+
+    def kill_all(self) -> None:
+        """End every party that is still there."""
         for process in self.processes:
             if process.child.poll() is None:
                 process.child.kill()
                 process.child.wait(10)
+        self.processes.clear()
+
+    def close(self) -> None:
+        """End everything that was started."""
+        self.kill_all()
         self.recorder.stop()
         self.world.close()
-
-
-def wait_all(parties: Sequence[PartyProcess], seconds: float = 150.0) -> list[int]:
-    """Wait until all parties have ended; return their exit codes."""
-    end = time.monotonic() + seconds
-    return [party.wait(max(1.0, end - time.monotonic())) for party in parties]
-
-
-def reports(parties: Sequence[PartyProcess]) -> str:
-    """Return what the parties say, for a failing test."""
-    return "\n".join(party.report() for party in parties)
-
-
-def below(pid: int) -> list[int]:
-    """Return the processes that a process has started, and theirs."""
-    parents: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-            parents.setdefault(parent, []).append(int(entry.name))
-    found, todo = [], [pid]
-    while todo:
-        children = parents.get(todo.pop(), [])
-        found += children
-        todo += children
-    return found

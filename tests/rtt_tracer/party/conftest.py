@@ -2,6 +2,7 @@
 
 import csv
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from datatoken.types import Hex32, Scalar
-from tests.rtt_tracer.world import Asset, PartyProcess, PartyWorld
-from tests.support.chain import Chain
+from tests.rtt_tracer.processes import Asset, PartyProcess, reports, wait_all
+from tests.rtt_tracer.world import PartyWorld
+from tests.support.chain import Chain, wait_until
 
 ROWS = 640
 PARAMETERS: dict[str, Scalar] = {
@@ -36,6 +38,11 @@ class Ground:
     def computes(self) -> list[Asset]:
         return self.assets[2:]
 
+    def configure(self, **deadlines: float) -> None:
+        """Give all parties other deadlines; those of the world where none are named."""
+        for asset in self.assets:
+            self.world.configure(asset, **deadlines)
+
     def run(self, **given: Scalar) -> "Run":
         """Post a job, sign a request, start all parties."""
         run = self.ask(**given)
@@ -45,6 +52,10 @@ class Ground:
     def ask(self, **given: Scalar) -> "Run":
         """Post a job and sign a request; start nothing."""
         job, algorithm = self.world.job(self.assets)
+        return self.ask_again(job, algorithm, **given)
+
+    def ask_again(self, job: Hex32, algorithm: Hex32, **given: Scalar) -> "Run":
+        """Sign another request for a job."""
         signed, _ = self.world.request(job, **{**PARAMETERS, **given})
         return Run(self, job, algorithm, signed.digest(), [])
 
@@ -73,15 +84,47 @@ class Run:
         return [one for one in self.parties if one.asset is not asset]
 
     def stored(self) -> int:
-        """Return how many rounds all parties have stored: what may be on the chain."""
+        """Return how many rounds all parties have stored: what will be on the chain."""
         return min(sum(event["event"] == "stored" for event in one.events) for one in self.parties)
 
+    def in_the_middle(self, stage: int = 1) -> None:
+        """Wait until all parties have stored a stage and go on."""
+        for party in self.parties:
+            party.wait_for("stored", stage=stage)
 
-def write_tables(folder: Path) -> tuple[Path, Path]:
+    def check_ended(self, reason: str, *, killed: PartyProcess | None = None) -> None:
+        """All parties have ended for one reason, nothing is left, the log holds what happened."""
+        wait_all(self.parties)
+        ended = [one for one in self.parties if one is not killed]
+        said = {one.asset.name: one.status.get("reason") for one in ended}
+        assert set(said.values()) == {reason}, f"{said}\n{reports(self.parties)}"
+        assert all(one.status["sentence"] for one in ended)
+        states = {one.status["state"] for one in ended}
+        assert states <= {"refused", "stopped", "failed"}
+        codes = {one.child.returncode for one in ended}
+        assert codes <= {4, 10}, codes
+        assert self.ground.world.left_behind() == []
+        if killed is None:
+            self.check_log()
+
+    def check_log(self) -> None:
+        """The chain holds the rounds that all parties have stored, and each is one of all."""
+        world, expected = self.ground.world, self.stored()
+        wait_until(lambda: world.logged(self.job) >= expected)
+        time.sleep(1.5)  # what comes late would be logged by now
+        documents = world.documents(self.job, self.ground.computes[0])
+        assert world.logged(self.job) == len(documents) == expected
+        dts = sorted(asset.dt for asset in self.ground.assets)
+        for document in documents:
+            assert sorted(one.receipt.dt for one in document.receipts) == dts
+            assert {one.receipt.run for one in document.receipts} == {self.request[2:34]}
+
+
+def write_tables(folder: Path, rows: int = ROWS) -> tuple[Path, Path]:
     """Write two banks' rows of the same customers; A has the label."""
     randoms = random.Random(7)
     rows_a, rows_b = [], []
-    for number in range(ROWS):
+    for number in range(rows):
         x = [randoms.gauss(0, 1) for _ in range(4)]
         score = 1.6 * x[0] - 1.2 * x[2] + randoms.gauss(0, 0.5)
         rows_a.append([f"C{number:05d}", f"{x[0]:.6f}", f"{x[1]:.6f}", int(score > 0)])
@@ -118,3 +161,13 @@ def ground(chain: Chain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[G
     made = make_ground(chain, tmp_path_factory.mktemp("parties"))
     yield made
     made.world.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every party of a test ends, whatever the test finds out; settings are as before."""
+    yield
+    if "ground" in request.fixturenames:
+        ground: Ground = request.getfixturevalue("ground")
+        ground.world.kill_all()
+        ground.configure()

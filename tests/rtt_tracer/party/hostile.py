@@ -3,12 +3,15 @@
 Run as ``python -m tests.rtt_tracer.party.hostile <trick> party --config …``.
 """
 
+import contextlib
 import dataclasses
+import sqlite3
 import sys
 from typing import Any
 
-from rtt_tracer.control import certificates
-from rtt_tracer.party import meeting, request, run
+from datatoken.rounds.receipts import SignedReceipt
+from rtt_tracer.control import certificates, messages
+from rtt_tracer.party import meeting, request, run, steps, supervisor
 
 
 def other_learning_rate() -> None:
@@ -74,6 +77,37 @@ def wrong_link_certificate() -> None:
         return real(side, plan, introduction.model_copy(update={"link": link}), **rest)
 
     run.meet = bent
+
+
+def other_precision() -> None:
+    """Agree, and start the engine with another number of fraction bits."""
+    real = run.joined_job
+
+    def bent(*arguments: Any) -> Any:
+        job = real(*arguments)
+        return dataclasses.replace(job, parameters={**job.parameters, "fraction-bits": 20})
+
+    run.joined_job = bent
+
+
+def replayed_receipt() -> None:
+    """Show the others a receipt that was signed in an earlier run."""
+    real = supervisor.Supervisor._act
+
+    def bent(self: Any, action: Any) -> None:
+        match action:
+            case steps.Say(message=messages.Sign(number=number)):
+                old = _earlier(self.folder.path.parents[1] / "history.sqlite")
+                action = steps.Say(messages.Sign(number=number, receipt=old))
+        real(self, action)
+
+    supervisor.Supervisor._act = bent  # type: ignore[method-assign]
+
+
+def _earlier(path: Any) -> SignedReceipt:
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        content = database.execute("SELECT content FROM receipts ORDER BY rowid LIMIT 1")
+        return SignedReceipt.model_validate_json(content.fetchone()[0])
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ import pytest
 
 from rtt_tracer.operations.reading import auc
 from tests.rtt_tracer.party.conftest import PARAMETERS, Ground
-from tests.rtt_tracer.world import ROOT, SPU, reports, wait_all
+from tests.rtt_tracer.processes import reports, wait_all
+from tests.rtt_tracer.world import ROOT, SPU
 from tests.support.chain import wait_until
 from tests.support.recorder import PASSWORD
 
