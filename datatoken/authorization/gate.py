@@ -26,6 +26,7 @@ from datatoken.ddo.proof import parse_ddo
 from datatoken.errors import (
     BadInputError,
 )
+from datatoken.store.base import WrongContentError
 from datatoken.types import ZERO32, Hex32, JobStatus, MessageKind, Scalar, sha256_hex
 
 MAX_BUNDLE_BYTES = 64 * 1024 * 1024
@@ -155,7 +156,10 @@ class Gatekeeper:
         """
         with as_refusals():
             limit = min(document.size, MAX_BUNDLE_BYTES)
-            content = self._store.get(document.bundle, limit)
+            try:
+                content = self._store.get(document.bundle, limit)
+            except WrongContentError as error:
+                raise Refused(Reason.OPERATION_MISMATCH, error.message) from None
         if sha256_hex(content) != document.bundle:
             raise Refused(Reason.OPERATION_MISMATCH, "The store gave other bytes for the bundle.")
         return content

@@ -2,7 +2,12 @@
 
 from typing import Protocol
 
+from datatoken.errors import StoreError
 from datatoken.types import Hex32
+
+
+class WrongContentError(StoreError):
+    """The store has got other bytes than their digest names: somebody changed them."""
 
 
 class Store(Protocol):

@@ -4,7 +4,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from datatoken.errors import BadInputError, StoreError
-from datatoken.store.base import Store
+from datatoken.store.base import Store, WrongContentError
 from datatoken.store.cid import Codec, cid_of, digest_bytes, parse_cid
 from datatoken.store.folder import FolderStore
 from datatoken.store.ipfs_client import IpfsClientStore
@@ -147,7 +147,7 @@ class VerifyingStore:
         if len(content) > most:
             raise StoreError(f"The block {cid_of(name, codec)} is larger than {most} bytes.")
         if sha256_hex(content) != name:
-            raise StoreError(
+            raise WrongContentError(
                 f"The store holds other bytes than {cid_of(name, codec)} names.",
                 "Do not use them; fetch the block from another store.",
             )
