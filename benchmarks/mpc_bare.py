@@ -1,4 +1,4 @@
-"""The engines' processes alone: no gate, no control channel, no recorder, no sandbox.
+"""The engines' processes alone: no gate, no control channel, no chain, no recorder, no sandbox.
 
 What is left is what any SPU or Rosetta job has: one process a party, an encrypted link, and
 somebody who starts them. Used by `benchmarks.mpc_overhead`.
@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,20 +22,53 @@ from examples.support.processes import free_port
 from rtt_tracer.bundle import unpack_bundle
 from rtt_tracer.control.certificates import make_certificate
 from rtt_tracer.engines.base import Endpoint, Engine, EngineJob, Launch, Role
+from rtt_tracer.engines.child_process import CODE, environment, write_job
 from rtt_tracer.engines.events import EVENTS_FD, ORDERS_FD, order
+from rtt_tracer.engines.spu import SpuEngine
+from rtt_tracer.program import read_program
 from rtt_tracer.tables import PrivateTable
 
 HOST = "127.0.0.1"
 LIMIT = 3600.0
+CHILD = Path(__file__).resolve().with_name("mpc_bare_child.py")
+ENDPOINTS = "endpoints.json"
+
+
+class OwnLink(SpuEngine):
+    """SPU on a link of its own, without the relay of a governed party."""
+
+    @contextlib.contextmanager
+    def prepare(self, job: EngineJob) -> Iterator[Launch]:
+        """Write the job and say how to start the process."""
+        if not job.role.linked:
+            with super().prepare(job) as launch:
+                yield launch
+            return
+        write_job(job, read_program(job.folder / "bundle"))
+        ends = [str(end) for end in job.parties]
+        (job.folder / ENDPOINTS).write_text(json.dumps(ends), encoding="utf-8")
+        command = (str(self._python), "-I", "-B", str(CHILD), str(CODE))
+        yield Launch(command, environment(job.folder))
 
 
 @dataclass(frozen=True)
 class Ended:
-    """One process that has ended well: its figures, and the columns that it announced."""
+    """One process that has ended well.
+
+    Attributes
+    ----------
+    columns : tuple of int
+        Of the arrays that it announced.
+    checkpoints : tuple of float
+        Monotonic time of each; at the first one, number 0, its inputs are there.
+    ended : float
+        Of its last word.
+    """
 
     folder: Path
-    metrics: Mapping[str, float]
     columns: tuple[int, ...]
+    checkpoints: tuple[float, ...]
+    ended: float
 
 
 @dataclass(frozen=True)
@@ -144,29 +178,35 @@ def _write_tls(folder: Path, certificate: str, key: str, ends: Sequence[Endpoint
 
 def _together(engine: Engine, jobs: Sequence[EngineJob]) -> list[Ended]:
     """Run processes side by side, with leave to go through all stages at once."""
-    found: list[Ended | BaseException] = [RunFailedError("not run")] * len(jobs)
+    found: list[Ended | BaseException] = [RunFailedError("It did not end.")] * len(jobs)
+    running: list[subprocess.Popen[bytes]] = []
 
     def one(number: int, job: EngineJob) -> None:
         try:
             with engine.prepare(job) as launch:
-                found[number] = _follow(job, launch)
+                found[number] = _follow(job, launch, running)
         except BaseException as error:
             found[number] = error
 
     threads = [threading.Thread(target=one, args=pair) for pair in enumerate(jobs)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(LIMIT)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(LIMIT)
+    finally:
+        for process in running:
+            process.kill()
     failed = [one for one in found if isinstance(one, BaseException)]
     if failed:
         raise failed[0]
     return [one for one in found if isinstance(one, Ended)]
 
 
-def _follow(job: EngineJob, launch: Launch) -> Ended:
+def _follow(job: EngineJob, launch: Launch, running: "list[subprocess.Popen[bytes]]") -> Ended:
     columns: tuple[int, ...] = ()
-    with _process(job, launch) as (events, orders):
+    checkpoints: list[float] = []
+    with _process(job, launch, running) as (events, orders):
         for line in events:
             said: dict[str, Any] = json.loads(line)
             if said["event"] == "ready":
@@ -175,10 +215,12 @@ def _follow(job: EngineJob, launch: Launch) -> Ended:
                 columns = tuple(int(metrics[f"columns.{n}"]) for n in range(len(widths)))
                 for stage in range(_stages(job) + 1):
                     os.write(orders, order(stage))
+            elif said["event"] == "checkpoint":
+                checkpoints.append(time.monotonic())
             elif said["event"] == "failed":
                 raise RunFailedError(f"{job.role} failed: {said}")
             elif said["event"] == "end":
-                return Ended(job.folder, said["metrics"], columns)
+                return Ended(job.folder, columns, tuple(checkpoints), time.monotonic())
     log = (job.folder / "engine.log").read_text(encoding="utf-8", errors="replace")
     raise RunFailedError(f"{job.role} ended before it said so: {log[-500:]}")
 
@@ -187,11 +229,13 @@ def _stages(job: EngineJob) -> int:
     if job.role is Role.SPU_SHARE:
         return 0
     every = int(job.parameters["checkpoint-every"])
-    return int(job.parameters["epochs"]) // every
+    return -(-int(job.parameters["epochs"]) // every)
 
 
 @contextlib.contextmanager
-def _process(job: EngineJob, launch: Launch) -> Iterator[tuple[Iterator[bytes], int]]:
+def _process(
+    job: EngineJob, launch: Launch, running: "list[subprocess.Popen[bytes]]"
+) -> Iterator[tuple[Iterator[bytes], int]]:
     events_out, events_in = os.pipe()
     orders_out, orders_in = os.pipe()
     pipes = {EVENTS_FD: str(events_in), ORDERS_FD: str(orders_out)}
@@ -206,6 +250,7 @@ def _process(job: EngineJob, launch: Launch) -> Iterator[tuple[Iterator[bytes], 
             pass_fds=(events_in, orders_out),
             start_new_session=True,
         )
+    running.append(process)
     os.close(events_in)
     os.close(orders_out)
     try:

@@ -25,7 +25,9 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Options, bool]:
     )
     counts = ", ".join(f"{name} {rows:,}" for name, rows in ROWS.items())
     parser.add_argument(
-        "--rows", type=int, help=f"customers; the data set has 30,000 (default: {counts})"
+        "--rows",
+        type=int,
+        help=f"customers; the data set has 30,000 (default: {counts}; fewer where it has fewer)",
     )
     parser.add_argument("--epochs", type=int, default=5, help="epochs (default 5)")
     parser.add_argument(
@@ -39,7 +41,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Options, bool]:
         parser.error("--rows takes 1,000 to 30,000")
     options = Options(
         protocol=given.protocol,
-        rows=given.rows or ROWS[given.protocol],
+        rows=given.rows,
         epochs=given.epochs,
         refusals=not given.no_refusals,
         folder=dated_folder(given.out),

@@ -2,8 +2,8 @@
 
 from datatoken.ddo import parse_ddo, proof_of
 from datatoken.errors import DataTokenError
-from datatoken.types import Hex32, sha256_hex
-from examples.mvp1_banks.story import JOINT, LABEL, LOCAL, SHARE, Story
+from datatoken.types import Hex32, Scalar, sha256_hex
+from examples.mvp1_banks.story import JOINT, LABEL, LOCAL, SEED, SHARE, Story
 from examples.support.mpc.world import (
     NAMES,
     OPERATIONS,
@@ -87,12 +87,13 @@ def algorithm(story: Story) -> None:
         {"A-data": SHARE, "B-data": SHARE},
         {f"{name}-compute": JOINT for name in story.options.providers},
     ]
-    fixed = {SHARE: {"label": LABEL}}
-    dt = publish_algorithm(world, JOINT_MODEL, stages, parameters=fixed)
-    publish_algorithm(world, MARKETING, stages, purpose="marketing", parameters=fixed)
+    fixed: dict[str, Scalar] = {"label": LABEL, "seed": SEED}
+    of_sharing = {SHARE: fixed}
+    dt = publish_algorithm(world, JOINT_MODEL, stages, parameters=of_sharing)
+    publish_algorithm(world, MARKETING, stages, purpose="marketing", parameters=of_sharing)
     for bank in ("A", "B"):
         stage = [{f"{bank}-data": LOCAL}]
-        publish_algorithm(world, alone(bank), stage, parameters={LOCAL: {"label": LABEL}})
+        publish_algorithm(world, alone(bank), stage, parameters={LOCAL: fixed})
     site = world.site(world.accounts["C"])
     given = {
         k: op

@@ -1,22 +1,25 @@
 """The story: assets, consent, training, trace, refusals. Every process is real."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 from rich.console import Console
 
 from datatoken.errors import RunFailedError
 from examples.mvp1_banks import assets, consent, refusals, training
-from examples.mvp1_banks.story import Options, Story
+from examples.mvp1_banks.clear import auc_in_the_clear
+from examples.mvp1_banks.story import ROWS, Options, Story
 from examples.support.checks import Checks
 from examples.support.command import make_folder
 from examples.support.credit import load_credit
-from examples.support.mpc import trace
 from examples.support.mpc.hosts import check_engine
 from examples.support.mpc.report import Outcome, draw_auc, show_model
 from examples.support.mpc.requests import request_of
 from examples.support.mpc.runs import Ran, Runs
+from examples.support.mpc.trace import show_traces, trace_of, traces_of
 from examples.support.mpc.watch import bytes_sent, training_seconds
 from examples.support.mpc.world import start_world
 from examples.support.processes import Processes
@@ -47,7 +50,7 @@ def run_demo(options: Options, console: Console) -> Outcome:
 
 @contextmanager
 def _story(options: Options, show: Show) -> Iterator[Story]:
-    credit = load_credit(options.rows)
+    credit = load_credit(options.rows, at_most=ROWS[options.protocol])
     show.console.print(f"[bold]MVP 1, two banks and a fintech[/bold]: {credit.title}.")
     make_folder(options.folder)
     with Processes(options.folder / "logs") as processes:
@@ -76,21 +79,30 @@ def _play(story: Story) -> Outcome:
         alone = training.train_alone(story, runs)
     with show.part(f"Both banks, on shares ({story.options.protocol})"):
         ran = training.train_jointly(story, runs)
-    outcome = _outcome(story, ran, alone)
+    clear = _in_the_clear(story, runs, ran)
+    outcome = _outcome(story, ran, alone, clear)
     show_model(show.console, outcome)
     show_facts(show.console, "Trace of bank A's table", outcome.trace)
+    show_traces(show.console, "Who has used what, when, with whose permission", outcome.uses)
     curve = draw_auc(outcome, story.options.folder / "auc.png")
     show.tell(f"The picture: {curve}" if curve else "matplotlib is missing: no picture is drawn.")
     if story.options.refusals:
         with show.part("Refused"):
             refused += refusals.refuse_all(story, request_of(story.world, ran.request))
+    refused = refusals.with_lines(refused)
     show_refusals(show.console, refused)
     if wrong := refusals.unexpected(refused):
         raise RunFailedError(f"Not refused as it must be: {'; '.join(wrong)}.")
     return replace(outcome, refusals=tuple(refused), lines=dict(story.checks.lines))
 
 
-def _outcome(story: Story, ran: Ran, alone: dict[str, float]) -> Outcome:
+def _in_the_clear(story: Story, runs: Runs, ran: Ran) -> float:
+    with tempfile.TemporaryDirectory(prefix="mvp1-clear-") as folder:
+        parameters = runs.parameters_of(ran.request)
+        return auc_in_the_clear(story.world.credit, parameters, Path(folder))
+
+
+def _outcome(story: Story, ran: Ran, alone: dict[str, float], clear: float) -> Outcome:
     world, job = story.world, story.jobs[assets.JOINT_MODEL]
     gas = gas_of_rounds(world.site(world.accounts["C"]), job, world.accounts["recorder"].address)
     return Outcome(
@@ -100,9 +112,11 @@ def _outcome(story: Story, ran: Ran, alone: dict[str, float]) -> Outcome:
         epochs=story.options.epochs,
         auc=auc(ran.values["histogram"]),
         auc_alone=alone,
+        auc_clear=clear,
         bytes_sent=bytes_sent(ran.parts),
         train_seconds=training_seconds(ran.parts),
         gas_by_round=[gas[number] for number in sorted(gas)],
         lines=dict(story.checks.lines),
-        trace=trace.trace_of(world, "A-data", job),
+        trace=trace_of(world, "A-data", job),
+        uses=traces_of(world, story.leaves, job),
     )

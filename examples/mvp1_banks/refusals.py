@@ -1,8 +1,9 @@
 """What is refused, each with real services: line 64, and a bundle that was swapped."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from datatoken.authorization.reasons import Reason
@@ -34,6 +35,18 @@ EXPECTED: dict[str, frozenset[str]] = {
     REVOKED: frozenset({Reason.GRANT_REVOKED, Reason.TOO_FEW_PARTICIPANTS}),
     AFTER: frozenset({Reason.GRANT_REVOKED}),
 }
+LINES: Mapping[str, tuple[int, ...]] = {
+    OUTSIDE_TERMS: (42, 59, 60),
+    ONE_MISSING: (45, 48, 60),
+    REPLAYED: (64, 112),
+    FORGED: (64, 112),
+    PAUSED: (44, 64),
+    SWAPPED: (65, 103),
+    REVOKED: (64, 104, 105),
+    AFTER: (44, 64),
+}
+"""What each refusal shows, as lines of docs/acceptance.md."""
+
 STARTED = 180.0
 
 
@@ -129,6 +142,11 @@ def unexpected(refusals: Sequence[Refusal]) -> list[str]:
         for refusal in refusals
         if refusal.code not in EXPECTED.get(refusal.case, frozenset())
     ]
+
+
+def with_lines(refusals: Sequence[Refusal]) -> list[Refusal]:
+    """Return refusals with the acceptance lines that they show."""
+    return [replace(refusal, lines=LINES[refusal.case]) for refusal in refusals]
 
 
 def _refused(story: Story, case: str, request: SignedRequest) -> Refusal:

@@ -5,8 +5,9 @@ from datatoken.types import sha256_hex
 from examples.mvp1_banks.assets import JOINT_MODEL, alone
 from examples.mvp1_banks.story import JOINT, SHARE, Story
 from examples.support.mpc.exposure import look_at_shares
+from examples.support.mpc.rows import search_rows
 from examples.support.mpc.runs import Ran, Runs
-from examples.support.mpc.watch import Part
+from examples.support.mpc.watch import Part, standing
 from rtt_tracer.bundle import write_bundle
 from rtt_tracer.operations.reading import auc
 from rtt_tracer.program import read_program
@@ -27,10 +28,13 @@ def train_jointly(story: Story, runs: Runs) -> Ran:
     epochs = story.options.epochs
     with story.show.bar(f"{epochs} epochs", epochs) as bar:
         done = 0
+        bar.note("the parties are started")
 
         def progress(parts: list[Part]) -> None:
             nonlocal done
             stage = min((part.status.get("stage") or 0 for part in parts), default=0)
+            if not done:
+                bar.note(standing(parts))
             while done < stage:
                 done += 1
                 bar.step(f"epoch {done}")
@@ -69,12 +73,18 @@ def check(story: Story, runs: Runs, ran: Ran) -> None:
         "Each party's process has run the registered bytes, fetched and hashed.",
         digests == wanted,
     )
-    seen = look_at_shares(ran.parts, runs.parameters_of(ran.request))
+    parameters = runs.parameters_of(ran.request)
+    seen = look_at_shares(ran.parts, parameters)
+    search = search_rows(world, ran.parts, parameters)
     checks.hold(
         66,
         f"What the computes hold of {seen.rows:,} x {seen.columns} encoded values is shares: the "
-        f"strongest correlation with a value is {seen.correlation:.3f}; no table is there.",
-        seen.correlation < seen.chance and not seen.tables,
+        f"strongest correlation with a value is {seen.correlation:.3f}. No row of A or B is in "
+        f"any of the {search.files:,} files outside of their private domains.",
+        seen.correlation < seen.chance
+        and not seen.tables
+        and search.inside > 0
+        and not search.outside,
     )
 
 

@@ -97,8 +97,15 @@ class Credit:
         return path
 
 
-def load_credit(rows: int | None = None) -> Credit:
-    """Return the tables of `rows` customers (all of them by default); the same ones every time.
+def load_credit(rows: int | None = None, *, at_most: int | None = None) -> Credit:
+    """Return the tables of some customers (all of them by default); the same ones every time.
+
+    Parameters
+    ----------
+    rows : int, optional
+        As many, or an error.
+    at_most : int, optional
+        As many where the data set has them: the stand-in is smaller.
 
     Raises
     ------
@@ -111,7 +118,7 @@ def load_credit(rows: int | None = None) -> Credit:
         raise BadInputError(
             f"The credit data have 100 to {len(frame):,} rows to give, not {rows:,}."
         )
-    order = np.random.default_rng(SEED).permutation(len(frame))[:rows]
+    order = np.random.default_rng(SEED).permutation(len(frame))[: rows or at_most]
     frame = frame.iloc[np.sort(order)].reset_index(drop=True)
     tables = {bank: frame[[KEY, *own, LABEL]].copy() for bank, own in columns.items()}
     return Credit(title, tables)

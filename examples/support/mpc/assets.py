@@ -22,12 +22,12 @@ STAGES_GRANTED = 400
 MAX_EPOCHS = 20
 
 
-def terms(guarantor: Address) -> Terms:
+def terms(guarantor: Address, most_epochs: int = MAX_EPOCHS) -> Terms:
     """Return a bank's terms: one purpose, a bounded training, one guarantor."""
     return Terms(
         purposes=[PURPOSE],
         parameters={
-            "epochs": Constraint(type="int", maximum=MAX_EPOCHS),
+            "epochs": Constraint(type="int", maximum=most_epochs),
             "receivers": Constraint(enum=["requester"]),
         },
         max_rounds=STAGES_GRANTED,

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from examples.support.mpc.trace import Trace
 from examples.support.report import Refusal
 
 
@@ -21,6 +22,8 @@ class Outcome:
         Of the joint model, on rows that were held out of the training at both banks.
     auc_alone : mapping of str to float
         Of the model that each bank can train on its own columns.
+    auc_clear : float or None
+        Of the same model in the clear, all columns in one place, on the same rows.
     bytes_sent : int
         Between the engines' processes, all parties together.
     gas_by_round : sequence of int
@@ -41,7 +44,9 @@ class Outcome:
     train_seconds: float
     gas_by_round: Sequence[int]
     lines: Mapping[int, str]
+    auc_clear: float | None = None
     trace: Sequence[tuple[str, str]] = ()
+    uses: Sequence[Trace] = ()
     refusals: Sequence[Refusal] = ()
     seconds: float = 0.0
     seconds_by_part: Mapping[str, float] = field(default_factory=dict)
@@ -52,6 +57,7 @@ class Outcome:
             {
                 "auc": round(self.auc, 4),
                 "auc_alone": {bank: round(auc, 4) for bank, auc in self.auc_alone.items()},
+                "auc_clear": None if self.auc_clear is None else round(self.auc_clear, 4),
                 "seconds": round(self.seconds, 1),
                 "bytes_sent": self.bytes_sent,
                 "gas_by_round": list(self.gas_by_round),
@@ -62,6 +68,7 @@ class Outcome:
                 "train_seconds": round(self.train_seconds, 2),
                 "lines": {str(number): text for number, text in self.lines.items()},
                 "trace": dict(self.trace),
+                "uses": [asdict(use) for use in self.uses],
                 "seconds_by_part": {k: round(v, 1) for k, v in self.seconds_by_part.items()},
                 "data": self.title,
             }
@@ -76,6 +83,8 @@ def show_model(console: Console, outcome: Outcome) -> None:
     for bank, auc in outcome.auc_alone.items():
         table.add_row(f"bank {bank}'s own columns, in its private domain", f"{auc:.3f}")
     table.add_row(f"both, on shares ({outcome.protocol})", f"[bold]{outcome.auc:.3f}[/bold]")
+    if outcome.auc_clear is not None:
+        table.add_row("both, in the clear, for comparison", f"{outcome.auc_clear:.3f}")
     console.print(table)
     gas = " + ".join(f"{gas:,}" for gas in outcome.gas_by_round) or "none"
     console.print(

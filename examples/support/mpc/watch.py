@@ -51,6 +51,18 @@ def parts_of(world: CreditWorld, run: str) -> list[Part]:
     return found
 
 
+def standing(parts: list[Part]) -> str:
+    """Return how far the slowest party is before the first stage, in two or three words."""
+    told = {"authorised": "parties meet", "introduced": "parties meet"}
+    told |= {"agreed": "shares travel", "shares_received": "shares travel", "go": "the first stage"}
+    names = list(told)
+    reached = [
+        max((names.index(n) for n in part.names() if n in told), default=-1) for part in parts
+    ]
+    slowest = min(reached, default=-1)
+    return told[names[slowest]] if slowest >= 0 else "gates ask the chain"
+
+
 def bytes_sent(parts: list[Part]) -> int:
     """Return what the engines of all parties have sent to each other."""
     return int(sum(part.metric("bytes_sent") for part in parts))

@@ -55,6 +55,8 @@ class CreditWorld(Ground):
         ``A-private``, ``A-compute`` and so on: one asset service each.
     dts : dict of str to Hex32
         ``A-data``, ``A-compute`` and so on.
+    most_epochs : int
+        What the owners' terms allow.
     """
 
     credit: Credit
@@ -63,6 +65,7 @@ class CreditWorld(Ground):
     operations: dict[str, Hex32] = field(default_factory=dict)
     hosts: dict[str, Host] = field(default_factory=dict)
     dts: dict[str, Hex32] = field(default_factory=dict)
+    most_epochs: int = assets.MAX_EPOCHS
 
     @property
     def recorder(self) -> RecorderRef:
@@ -169,7 +172,7 @@ def publish_data(world: CreditWorld, owner: str, operations: Iterable[str]) -> H
         NAMES[owner],
         host.endpoint,
         [world.operations[name] for name in operations],
-        assets.terms(world.accounts[FINTECH].address),
+        assets.terms(world.accounts[FINTECH].address, world.most_epochs),
         world.credit.schema(owner),
     )
     return _publish(world, f"{owner}-data", DataProvider, host, document, table)
@@ -183,7 +186,7 @@ def publish_compute(world: CreditWorld, owner: str, operations: Iterable[str]) -
         NAMES[owner],
         host.endpoint,
         [world.operations[name] for name in operations],
-        assets.terms(world.accounts[FINTECH].address),
+        assets.terms(world.accounts[FINTECH].address, world.most_epochs),
     )
     return _publish(world, f"{owner}-compute", ComputeProvider, host, document, None)
 
