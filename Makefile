@@ -24,9 +24,11 @@ SPU_STAMP := .engines/spu/.synced
 ROSETTA := rtt_tracer/engines/rosetta
 ROSETTA_STAMP := .engines/rosetta/.complete
 NODE_STAMP := contracts/node_modules/.synced
+IPFS := tests/support/ipfs_daemon
+IPFS_STAMP := $(IPFS)/node_modules/.synced
 export UV_PYTHON_PREFERENCE ?= only-system
 
-.PHONY: demo demo-mpc demo-rosetta test test-slow test-all lint contracts notebooks wheel clean setup spu
+.PHONY: demo demo-mpc demo-rosetta test test-slow test-all lint contracts notebooks wheel clean setup spu ipfs-node
 
 demo: $(if $(findstring tensorflow,$(ARGS)),$(FULL),$(STAMP)) $(NODE_STAMP)
 	@$(RUN) python -m examples.mvp2_wearables $(ARGS)
@@ -41,7 +43,7 @@ test: setup lint contracts
 	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(RUN) pytest -m "not slow and not rosetta" $(ARGS); \
 		status=$$?; echo; echo "Rosetta: not run (make test-all runs it)"; exit $$status
 
-test-slow: setup
+test-slow: setup $(IPFS_STAMP)
 	@cd contracts && ../$(NPM) run coverage
 	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(RUN) pytest -m "slow and not rosetta" $(ARGS)
 
@@ -69,6 +71,8 @@ wheel: $(UV)
 	@$(UV) build --wheel --quiet --out-dir dist
 
 spu: $(SPU_STAMP)
+
+ipfs-node: $(IPFS_STAMP)
 
 rosetta: $(ROSETTA_STAMP)
 
@@ -100,6 +104,11 @@ $(ROSETTA_STAMP): $(ROSETTA)/requirements.txt $(ROSETTA)/environment.py
 
 $(NODE_STAMP): $(UV) contracts/package.json contracts/package-lock.json
 	@cd contracts && ../$(NPM) ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+$(IPFS_STAMP): $(UV) $(IPFS)/package.json $(IPFS)/package-lock.json
+	@echo "Installing an IPFS node for the tests…"
+	@cd $(IPFS) && $(CURDIR)/$(NPM) ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 clean:
