@@ -33,6 +33,10 @@ SOURCE is
 
 - ``script.py``: a Rosetta script, as it stands.
 
+A JAX function computes in fixed point, with 18 bits behind the binary point: let it work with
+means rather than sums. Square roots of numbers above 131,072 come out as 0, and under SECURENN
+comparisons of more than 60,000 numbers at once go wrong, both without an error (SPU 0.9.5).
+
 Nothing of the code is run. Its parameters with their bounds, what it reveals to whom, and the
 exact versions of the engine that it needs become its operation document, which is shown. The
 administrator (``--keystore``) registers it; anybody else gets two files to send. Repeating it is

@@ -47,7 +47,8 @@ import jax.numpy as jnp
 def gap(x0, x1):
     """Return the difference of the columns' means, and the correlation of the first ones."""
     a, b = x0[:, 0] - jnp.mean(x0[:, 0]), x1[:, 0] - jnp.mean(x1[:, 0])
-    return jnp.mean(x0) - jnp.mean(x1), jnp.sum(a * b) / jnp.sqrt(jnp.sum(a * a) * jnp.sum(b * b))
+    spread = jnp.sqrt(jnp.mean(a * a) * jnp.mean(b * b))
+    return jnp.mean(x0) - jnp.mean(x1), jnp.mean(a * b) / spread
 '''
 EPOCHS = 3
 

@@ -1,5 +1,6 @@
 """The link to the other parties: brpc over unix sockets, which a relay beside us carries on."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -69,6 +70,8 @@ def preflight(link: Any, job: Job, parts: Sequence[bytes | str]) -> str:
     found = [bytes(one).decode("ascii", "replace") for one in _gathered(link, mine)]
     others = [rank for rank, theirs in enumerate(found) if theirs != mine]
     if others:
+        with contextlib.suppress(RuntimeError):
+            link.stop_link()  # the others must get what they compare
         raise Failure(
             PREFLIGHT_MISMATCH,
             f"Rank {', '.join(map(str, others))} holds another program, configuration or "
