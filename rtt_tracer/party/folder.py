@@ -132,6 +132,18 @@ def _how(run: Path) -> str:
     return f"is {state.value}" + (f" ({reason})" if reason else "")
 
 
+def lives(run: Path) -> bool:
+    """Tell whether a run's party is still there: it holds the lock, whatever its status says."""
+    try:
+        with (run / LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def append_event(run: Path, event: str, facts: Mapping[str, object]) -> None:
     """Add a line to the events of a run's folder."""
     line = json.dumps({"time": _now(), "event": event, **facts}, ensure_ascii=False)

@@ -53,11 +53,17 @@ class Outline:
 
     @property
     def receives(self) -> bool:
-        """Whether shares of the results come to this party."""
-        return self.me in self.plan.receivers and self.role is not Role.SPU_COMPUTE
+        """Whether shares of the results come to this party.
+
+        A compute party never opens any; a script on Rosetta reveals by itself.
+        """
+        script = self.role is Role.ROSETTA and self.last == 0
+        own = self.me in self.plan.receivers
+        return own and self.role is not Role.SPU_COMPUTE and not script
 
     @property
     def sends_results(self) -> bool:
         """Whether this party has shares of results for other parties."""
         others = set(self.plan.receivers) - {REQUESTER, self.me}
-        return self.role is Role.SPU_COMPUTE and bool(others)
+        stages = self.role is Role.ROSETTA and self.last > 0
+        return (self.role is Role.SPU_COMPUTE or stages) and bool(others)

@@ -276,7 +276,12 @@ class Party:
         self, engine: Engine, task: Task, folder: RunFolder, arrivals: Arrivals, machine: Stages
     ) -> None:
         results.open_shares(
-            self.settings.engines, task, folder.results, arrivals, machine.commitments[task.last]
+            self.settings.engines,
+            task,
+            folder.results,
+            arrivals,
+            machine.commitments[task.last],
+            folder.work / "out" / "results",
         )
 
 

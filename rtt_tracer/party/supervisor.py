@@ -85,7 +85,7 @@ class Supervisor:
         plan = outline.plan
         sharers = frozenset(one.dt for one in plan.participants if one.role is Role.SPU_SHARE)
         self._inputs = Arrivals(sharers if outline.role is Role.SPU_COMPUTE else frozenset())
-        linked = frozenset(one.dt for one in plan.linked)
+        linked = frozenset(one.dt for one in plan.linked if one.dt != outline.me)
         self._results = Arrivals(linked if outline.receives else frozenset())
 
     def run(self) -> Outcome:

@@ -34,7 +34,23 @@ def follow(
         When one of them has not; all others were asked to stop and had time to.
     DataTokenError
         When services are out of reach for too long.
+    KeyboardInterrupt
+        All parties were asked to stop.
     """
+    try:
+        return _follow(source, dts, output, clock, sleep)
+    except KeyboardInterrupt:
+        source.stop()
+        raise
+
+
+def _follow(
+    source: Source,
+    dts: Sequence[Hex32],
+    output: Output,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> RunView:
     told: dict[Hex32, str] = {}
     seen, stopping = clock(), None
     with _bar(output) as bar:

@@ -19,6 +19,8 @@ from datatoken.types import Hex32, MessageKind, Model
 from rtt_tracer.agreement.checkpoints import common_digest
 from rtt_tracer.agreement.plan import Participant, Plan
 from rtt_tracer.engines.base import Role
+from rtt_tracer.engines.rosetta.results import reconstruct as open_rosetta
+from rtt_tracer.engines.spu import SpuEngine, check_results
 from rtt_tracer.party.exchange import RUN
 
 MAX_RUN_BYTES = 256 * 1024
@@ -94,23 +96,41 @@ def open_results(
 ) -> Path | None:
     """Put the shares together, each held against its commitment; return the file of values.
 
-    Rosetta and local operations leave values: the file of the first party is taken.
+    Local operations, and scripts on Rosetta, leave values: the first party's that has any.
 
     Raises
     ------
     DataTokenError
         When a share is not the committed one, or a value is not finite or out of bounds.
     """
-    linked = [one for one in plan.linked if one.role is Role.SPU_COMPUTE]
+    staged = results.checkpoint > 0
+    linked = [
+        one
+        for one in plan.linked
+        if one.role is Role.SPU_COMPUTE or (one.role is Role.ROSETTA and staged)
+    ]
     if not linked:
-        files = sorted(next(iter(folders.values())).glob("*.npz"))
-        return files[0] if files else None
-    from rtt_tracer.engines.spu import SpuEngine, check_results
-
+        return _revealed(folders)
     for one in linked:
         check_results(folders[one.dt], results.commitments[one.dt])
-    SpuEngine(spu).reconstruct([folders[one.dt] for one in linked], target)
+    shares = [folders[one.dt] for one in linked]
+    if linked[0].role is Role.ROSETTA:
+        open_rosetta(shares, target)
+    else:
+        SpuEngine(spu).reconstruct(shares, target)
     return target
+
+
+def _revealed(folders: Mapping[Hex32, Path]) -> Path | None:
+    """Return the first file of values; what several parties were shown must be the same."""
+    files = [(dt, path) for dt, folder in folders.items() for path in sorted(folder.glob("*.npz"))]
+    known: dict[str, Any] = {}
+    for dt, path in files:
+        with np.load(path, allow_pickle=False) as arrays:
+            for name in arrays.files:
+                if not np.array_equal(known.setdefault(name, arrays[name]), arrays[name]):
+                    raise _other(dt, f"has another {name} than the others'")
+    return files[0][1] if files else None
 
 
 def values(path: Path) -> dict[str, Any]:

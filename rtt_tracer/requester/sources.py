@@ -1,19 +1,24 @@
 """Where a requester finds the parties: their asset services, or folders on this machine."""
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from datatoken.authorization.reasons import Reason
 from datatoken.errors import BadInputError, DataTokenError, LocalEnvironmentError
 from datatoken.roles.site import Site
 from datatoken.service.assets.client import AssetServiceClient
 from datatoken.service.signing import MessageSigner
 from datatoken.types import Hex32
+from rtt_tracer.party.folder import lives
+from rtt_tracer.party.leftovers import WHY
 from rtt_tracer.requester.watch import PartyView
 
 MAX_STATUS = 4 * 1024 * 1024
@@ -135,16 +140,12 @@ class Folders:
         """Read every status file."""
         found = {}
         for folder in self._folders():
-            status = _status(folder)
-            if status:
-                found[str(status["dt"])] = PartyView(
-                    str(status["dt"]),
-                    str(status["state"]),
-                    str(status.get("reason") or ""),
-                    str(status.get("sentence") or ""),
-                    _number(status.get("stage")),
-                    _number(status.get("stages")),
-                )
+            lived = lives(folder)  # before its last word is read
+            if status := _status(folder):
+                one = _view(status)
+                if not one.over and not lived:
+                    one = replace(one, state="failed", reason=Reason.PARTY_STOPPED, sentence=WHY)
+                found[one.dt] = one
         return found
 
     def stop(self) -> None:
@@ -152,11 +153,9 @@ class Folders:
         for folder in self._folders():
             status = _status(folder)
             pid = status.get("pid")
-            if status and isinstance(pid, int) and not PartyView("", str(status["state"])).over:
-                try:
+            if isinstance(pid, int) and lives(folder):  # else the number is somebody else's
+                with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGTERM)
-                except OSError:
-                    continue
 
     def fetch(self, dt: Hex32, target: Path) -> None:
         """Copy a party's results."""
@@ -177,6 +176,17 @@ def _status(folder: Path) -> dict[str, object]:
     except (OSError, ValueError):
         return {}
     return plain if isinstance(plain, dict) and {"dt", "state"} <= plain.keys() else {}
+
+
+def _view(status: Mapping[str, object]) -> PartyView:
+    return PartyView(
+        str(status["dt"]),
+        str(status["state"]),
+        str(status.get("reason") or ""),
+        str(status.get("sentence") or ""),
+        _number(status.get("stage")),
+        _number(status.get("stages")),
+    )
 
 
 def _number(value: object) -> int | None:

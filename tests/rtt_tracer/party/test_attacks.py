@@ -74,7 +74,8 @@ def test_wrong_certificate_at_the_engines_link(ground: Ground) -> None:
     with_trick(ground, run, "wrong_link_certificate")
 
     run.check_ended("ENGINE_FAILED")
-    assert any("certificate" in party.status["sentence"] for party in run.parties)
+    said = [party.status["sentence"] for party in run.parties]
+    assert any("certificate" in one for one in said), said
     assert not any(run.party(asset).has("go") for asset in ground.computes)
 
 
