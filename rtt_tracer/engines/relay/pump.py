@@ -78,14 +78,16 @@ class Pump:
             again = []
             for key, _ in self._selector.select(0 if ready else None):
                 if key.data is None:
-                    self._take()
+                    again += self._take()
                 elif key.data not in ready:
                     ready.append(key.data)
             for side in ready:
                 if side.open and self._serve(side):
                     again.append(side)
 
-    def _take(self) -> None:
+    def _take(self) -> list[Side]:
+        """Begin with new pairs; return their sides: bytes may wait inside TLS already."""
+        taken: list[Side] = []
         with contextlib.suppress(BlockingIOError):
             os.read(self._wake_out, 4096)
         while self._new:
@@ -95,6 +97,8 @@ class Pump:
                 side.sock.setblocking(False)
                 side.mask = side.wanted
                 self._selector.register(side.sock, side.mask, side)
+                taken.append(side)
+        return taken
 
     def _serve(self, side: Side) -> bool:
         """Write and read what is possible; return whether bytes may wait inside TLS."""

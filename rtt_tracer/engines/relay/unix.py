@@ -10,9 +10,10 @@ from .setup import Setup, listen, thread
 
 def start(setup: Setup) -> None:
     """Open the doors; raise `OSError`."""
+    until = time.monotonic() + setup.seconds
 
     def take(_: Peer, outer: ssl.SSLSocket) -> None:
-        setup.pump.join(_engine(setup), outer)
+        setup.pump.join(_engine(setup, until), outer)
 
     thread(setup.inward.run, setup.peers, take, setup.log)
     for rank, peer in setup.peers.items():
@@ -21,13 +22,12 @@ def start(setup: Setup) -> None:
     thread(setup.pump.run)
 
 
-def _engine(setup: Setup) -> socket.socket:
+def _engine(setup: Setup, until: float) -> socket.socket:
     """Connect to the engine's socket: a socket of this user's, not a link to another one."""
-    deadline = time.monotonic() + setup.seconds
     while True:
         try:
             return connect_inside(setup.place, str(setup.rank))
         except OSError:
-            if time.monotonic() > deadline:
+            if time.monotonic() > until:
                 raise
             time.sleep(RETRY_SECONDS / 4)

@@ -1,0 +1,71 @@
+"""Results of a Rosetta run: shares at ranks 0 and 1 that add up to numbers."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datatoken.errors import RunFailedError
+from rtt_tracer.engines.spu.results import MANIFEST, check_results
+
+__all__ = ["check_results", "reconstruct"]
+HOLDERS = 2
+RING = np.dtype("<u8")
+SIGNED = np.dtype("<i8")
+LARGEST_BITS = 62
+"""A product has twice the fraction bits; what is larger than fits above them has overflown."""
+
+
+def reconstruct(folders: Sequence[Path], out: Path) -> None:
+    """Open results; rank 2 only helped and has none.
+
+    Raises
+    ------
+    RunFailedError
+        When the shares do not belong together, or a value is too large to be right.
+    """
+    manifests = [_manifest(folder) for folder in folders[:HOLDERS]]
+    if len(manifests) < HOLDERS:
+        raise _wrong("the shares of ranks 0 and 1 are needed")
+    first, second = manifests
+    for name in ("agreed", "fraction_bits"):
+        if first[name] != second[name]:
+            raise _wrong("the shares are of different runs")
+    if [one["rank"] for one in manifests] != [0, 1] or _shapes(first) != _shapes(second):
+        raise _wrong("the shares do not fit together")
+    bits = int(first["fraction_bits"])
+    found: dict[str, Any] = {}
+    for name, shape in _shapes(first).items():
+        found[name] = _open([one / f"{name}.share" for one in folders[:HOLDERS]], shape, bits)
+    np.savez(out, **found)
+
+
+def _open(paths: list[Path], shape: tuple[int, ...], bits: int) -> "np.ndarray[Any, Any]":
+    try:
+        parts = [np.frombuffer(path.read_bytes(), RING).reshape(shape) for path in paths]
+    except (OSError, ValueError):
+        raise _wrong(f"{paths[0].name} is missing or of another shape") from None
+    values: np.ndarray[Any, Any] = (parts[0] + parts[1]).view(SIGNED) / float(1 << bits)
+    if values.size and float(np.abs(values).max()) >= 2.0 ** (LARGEST_BITS - 2 * bits):
+        raise _wrong(f"{paths[0].stem} was not computed right: a value is out of range")
+    return values
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        raise _wrong(f"{folder.name} has no {MANIFEST}") from None
+    if not isinstance(found, dict):
+        raise _wrong(f"the {MANIFEST} of {folder.name} is none")
+    return found
+
+
+def _shapes(manifest: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    return {one["name"]: tuple(one["shape"]) for one in manifest["outputs"]}
+
+
+def _wrong(why: str) -> RunFailedError:
+    return RunFailedError(f"The result can't be opened: {why}.", "Run the job anew.")
