@@ -83,10 +83,16 @@ def _usage(error: click.UsageError, as_json: bool) -> int:
 def _print_object(
     code: str, message: str, hint: str, exit_code: int, error: DataTokenError | None
 ) -> None:
-    body = {"code": code, "message": message, "hint": hint, "exit_code": int(exit_code)}
+    body: dict[str, object] = {
+        "code": code,
+        "message": message,
+        "hint": hint,
+        "exit_code": int(exit_code),
+    }
     violations = getattr(error, "violations", None)
     if violations:
         body["violations"] = plain(violations)
+    body |= plain(getattr(error, "details", {}))
     sys.stdout.write(json.dumps({"error": body}, indent=2) + "\n")
     sys.stdout.flush()
 

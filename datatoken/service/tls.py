@@ -263,7 +263,14 @@ def self_signed(folder: Path, host: str) -> tuple[Path, Path]:
 
 
 def _certificate(secret: ec.EllipticCurvePrivateKey, host: str) -> x509.Certificate:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host[:64])])
+    serial = x509.random_serial_number()
+    # A name of its own: a client that trusts several services looks their certificates up by it.
+    name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.COMMON_NAME, host[:64]),
+            x509.NameAttribute(NameOID.SERIAL_NUMBER, f"{serial:x}"),
+        ]
+    )
     names = [_general(one) for one in dict.fromkeys([host, "localhost", "127.0.0.1"])]
     now = datetime.datetime.now(datetime.UTC)
     return (
@@ -271,7 +278,7 @@ def _certificate(secret: ec.EllipticCurvePrivateKey, host: str) -> x509.Certific
         .subject_name(name)
         .issuer_name(name)
         .public_key(secret.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(serial)
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(days=SELF_SIGNED_DAYS))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)

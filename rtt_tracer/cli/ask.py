@@ -20,10 +20,22 @@ POLL = 0.5
 
 
 class NotAllGrantedError(DataTokenError):
-    """Some of the grants that were asked for were refused, or are not given yet."""
+    """Some of the grants that were asked for were refused, or are not given yet.
+
+    Attributes
+    ----------
+    details : dict
+        The answers, as where all are granted: part of the JSON that is printed.
+    """
 
     code = "NOT_ALL_GRANTED"
     exit_code = ServiceError.exit_code
+
+    def __init__(self, details: dict[str, object]) -> None:
+        super().__init__(
+            "Not everything is granted.", "Repeat it later, or compose within the terms."
+        )
+        self.details = details
 
 
 def ask(
@@ -64,11 +76,12 @@ def ask(
         row(lines, short(str(one["child"])), one["service"], one["state"], one["why"])
     if missing:
         session.output.note(f"No service was named for {', '.join(sorted(missing))}.")
-    session.output.result({"asked": found, "missing": sorted(missing)}, lines)
-    if any(one["state"] != AuthorizationState.GRANTED for one in found):
-        raise NotAllGrantedError(
-            "Not everything is granted.", "Repeat it later, or compose within the terms."
-        )
+    answers: dict[str, object] = {"asked": found, "missing": sorted(missing)}
+    all_granted = all(one["state"] == AuthorizationState.GRANTED for one in found)
+    if all_granted or not session.output.json:  # JSON is one object: the result, or the error
+        session.output.result(answers, lines)
+    if not all_granted:
+        raise NotAllGrantedError(answers)
 
 
 def _served(session: Session, client: AssetServiceClient, children: set[Hex32]) -> list[Hex32]:
