@@ -60,6 +60,24 @@ class ChainUnreachableError(DataTokenError):
     code = "CHAIN_UNREACHABLE"
 
 
+class NodesDisagreeError(ChainUnreachableError):
+    """The chain's endpoints contradict each other: at least one of them lies or is broken."""
+
+    code = "NODES_DISAGREE"
+
+
+class StaleViewError(ChainUnreachableError):
+    """The newest block that enough endpoints know is too old."""
+
+    code = "STALE_VIEW"
+
+
+class RolledBackViewError(ChainUnreachableError):
+    """The endpoints show an older chain, or another one, than was seen before."""
+
+    code = "ROLLED_BACK_VIEW"
+
+
 class WrongChainError(DataTokenError):
     """The endpoint serves another chain than the profile names."""
 

@@ -6,9 +6,18 @@ from datatoken.authorization.reasons import Reason, Refused
 from datatoken.errors import (
     BadInputError,
     ChainUnreachableError,
+    NodesDisagreeError,
+    RolledBackViewError,
+    StaleViewError,
     StoreError,
     WrongChainError,
 )
+
+_VIEWS = {
+    NodesDisagreeError: Reason.NODES_DISAGREE,
+    StaleViewError: Reason.STALE_VIEW,
+    RolledBackViewError: Reason.ROLLED_BACK_VIEW,
+}
 
 
 class as_refusals:  # noqa: N801 (reads as a statement: with as_refusals())
@@ -23,7 +32,8 @@ class as_refusals:  # noqa: N801 (reads as a statement: with as_refusals())
         if isinstance(error, WrongChainError):
             raise Refused(Reason.WRONG_CHAIN, error.message) from error
         if isinstance(error, ChainUnreachableError):
-            raise Refused(Reason.CHAIN_UNREACHABLE, error.message) from error
+            reason = _VIEWS.get(type(error), Reason.CHAIN_UNREACHABLE)
+            raise Refused(reason, error.message) from error
         if isinstance(error, StoreError):
             raise Refused(Reason.STORE_UNREACHABLE, error.message) from error
         if isinstance(error, BadInputError):

@@ -18,6 +18,7 @@ class Reason(StrEnum):
     WRONG_CHAIN = "WRONG_CHAIN"
     STALE_VIEW = "STALE_VIEW"
     ROLLED_BACK_VIEW = "ROLLED_BACK_VIEW"
+    NODES_DISAGREE = "NODES_DISAGREE"
     STATE_UNAVAILABLE = "STATE_UNAVAILABLE"
     # 1: job, task, guarantor, recorder, announcement
     JOB_UNKNOWN = "JOB_UNKNOWN"
@@ -87,6 +88,7 @@ HINTS: dict[Reason, str] = {
     Reason.WRONG_CHAIN: "Compare the chain id of the node with deployment.json.",
     Reason.STALE_VIEW: "Check that the node is in sync and that this machine's clock is right.",
     Reason.ROLLED_BACK_VIEW: "Point the gate to a node that is in sync.",
+    Reason.NODES_DISAGREE: "Find out which endpoint lies, and take it out of the deployment file.",
     Reason.STATE_UNAVAILABLE: "Free the disk that the gate's state is on, or its lock.",
     Reason.JOB_UNKNOWN: "Post the algorithm DT to the task market: datatoken job post.",
     Reason.JOB_AMBIGUOUS: "Name the job: fl-edge run --job.",

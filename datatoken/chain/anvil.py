@@ -58,8 +58,8 @@ class Anvil:
     def __init__(
         self, process: subprocess.Popen[bytes], url: str, log: Path, *, keep_log: bool = True
     ) -> None:
-        self._process = process
-        self._keep_log = keep_log
+        self.process = process
+        self.keep_log = keep_log
         self.url = url
         self.log = log
 
@@ -123,7 +123,7 @@ class Anvil:
     @property
     def pid(self) -> int:
         """Process id."""
-        return self._process.pid
+        return self.process.pid
 
     @property
     def port(self) -> int:
@@ -133,7 +133,7 @@ class Anvil:
     @property
     def running(self) -> bool:
         """Tell whether the process lives."""
-        return self._process.poll() is None
+        return self.process.poll() is None
 
     def fund(self, address: str, ether: int = 100) -> None:
         """Set the balance of an account (only a development chain can)."""
@@ -143,21 +143,21 @@ class Anvil:
     def stop(self) -> None:
         """End the process; a state file is written before it goes. Safe to repeat."""
         if self.running:
-            self._process.terminate()
+            self.process.terminate()
             try:
-                self._process.wait(STOP_TIMEOUT)
+                self.process.wait(STOP_TIMEOUT)
             except subprocess.TimeoutExpired:
                 self.kill()
         self._clean()
 
     def kill(self) -> None:
         """End the process without notice, as a crash would."""
-        self._process.kill()
-        self._process.wait()
+        self.process.kill()
+        self.process.wait()
         self._clean()
 
     def _clean(self) -> None:
-        if not self._keep_log:
+        if not self.keep_log:
             self.log.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:

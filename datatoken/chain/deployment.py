@@ -4,13 +4,14 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, ValidationError
 
 from datatoken.authorization.view import Network
 from datatoken.chain.abi import selector, to_address
-from datatoken.chain.profiles import NetworkProfile, load_profile
+from datatoken.chain.pinning import majority
+from datatoken.chain.profiles import NetworkProfile, load_profile, profile_of_chain
 from datatoken.chain.rpc import Rpc
 from datatoken.errors import BadInputError, LocalEnvironmentError, WrongChainError
 from datatoken.types import Address, Model
@@ -31,9 +32,13 @@ class Deployment(Model):
     chain_id : int
         Chain that they are on.
     profile : str
-        Name of a built-in profile, or path of a TOML file.
+        Name of a built-in profile, or path of a TOML file; empty for the one that is built
+        in for this chain id.
     rpc_urls : tuple[str, ...]
-        Endpoints, tried in order.
+        Endpoints.
+    quorum : int, optional
+        How many of them have to agree on what is read, by default more than half; with 1
+        they are tried in order, and each is believed.
     institutions, operations, tokens, market, log, view : Address
         The six contracts.
     block : int
@@ -41,7 +46,7 @@ class Deployment(Model):
     """
 
     chain_id: Annotated[int, Field(gt=0, lt=2**63)]
-    profile: str = "anvil"
+    profile: str = ""
     rpc_urls: Annotated[tuple[str, ...], Field(min_length=1, max_length=16)]
     institutions: Address
     operations: Address
@@ -50,6 +55,7 @@ class Deployment(Model):
     log: Address
     view: Address
     block: Annotated[int, Field(ge=0)] = 0
+    quorum: Annotated[int, Field(ge=1, le=16)] | None = None
 
     def network(self) -> Network:
         """Return what a decision needs of it."""
@@ -69,8 +75,10 @@ class Deployment(Model):
         Raises
         ------
         BadInputError
-            When the profile is of another chain.
+            When the profile is of another chain, or none is known of this one.
         """
+        if not self.profile:
+            return profile_of_chain(self.chain_id)
         profile = load_profile(self.profile)
         if profile.chain_id != self.chain_id:
             raise BadInputError(
@@ -79,9 +87,38 @@ class Deployment(Model):
             )
         return profile
 
-    def connect(self, timeout: float = 5.0) -> Rpc:
-        """Return a connection to its endpoints; nothing is sent yet."""
-        return Rpc(self.rpc_urls, timeout)
+    def voices(self) -> int:
+        """Return how many endpoints have to agree."""
+        return self.quorum or majority(len(self.rpc_urls))
+
+    def connect(self, timeout: float = 5.0, state: Path | None = None) -> Rpc:
+        """Return a connection to its endpoints; nothing is sent yet.
+
+        Parameters
+        ----------
+        timeout : float
+            Seconds for one read.
+        state : Path, optional
+            Folder that keeps the newest block seen, where endpoints have to agree.
+
+        Raises
+        ------
+        BadInputError
+            When more endpoints have to agree than are named.
+        LocalEnvironmentError
+            When the file in the state folder cannot be used.
+        """
+        if self.voices() == 1:
+            return Rpc(self.rpc_urls, timeout)
+        from datatoken.chain.panel import QuorumRules
+        from datatoken.chain.quorum import QuorumRpc
+        from datatoken.chain.seen import FILE, SeenBlocks
+
+        rules = QuorumRules(self.voices(), self.chain_id, self.network_profile().clock_bound)
+        path = state / FILE if state is not None else None
+        return QuorumRpc(
+            self.rpc_urls, rules, SeenBlocks(f"{self.chain_id}:{self.view}", path), timeout
+        )
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -197,7 +234,7 @@ def deploy_with(sender: "Sender", profile: NetworkProfile) -> Deployment:
     """Deploy the six contracts with an open sender; see `deploy`."""
     from datatoken.chain.artifacts import load_artifact
 
-    made: dict[str, Address] = {}
+    made: dict[str, Any] = {}
     blocks: list[int] = []
 
     def create(name: str, contract: str, *arguments: Address) -> None:

@@ -99,12 +99,31 @@ BUILT_IN: dict[str, NetworkProfile] = {
         NetworkProfile(
             name="platon-stand-in",
             chain_id=PLATON_DEV_CHAIN_ID,
+            poa=True,
             legacy_gas_price=True,
             poll_interval=0.1,
             stand_in=True,
         ),
     )
 }
+
+
+def profile_of_chain(chain_id: int) -> NetworkProfile:
+    """Return the built-in profile of a chain, by its id.
+
+    Raises
+    ------
+    BadInputError
+        When none is built in; a stand-in is never chosen for a real network.
+    """
+    of_chain = [profile for profile in BUILT_IN.values() if profile.chain_id == chain_id]
+    if not of_chain:
+        known = ", ".join(f"{one.chain_id} ({one.name})" for one in BUILT_IN.values())
+        raise BadInputError(
+            f"No network profile of chain {chain_id} is built in.",
+            f"Built in: {known}. Give the path of a .toml file for another chain.",
+        )
+    return min(of_chain, key=lambda profile: profile.stand_in)
 
 
 def load_profile(name_or_path: str | Path) -> NetworkProfile:

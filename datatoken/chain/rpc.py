@@ -4,7 +4,7 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -84,7 +84,7 @@ class Rpc:
         if not self.urls:
             raise ChainUnreachableError("No endpoint of the chain is configured.")
         self.timeout = timeout
-        self.calls = 0
+        self._calls = 0
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
         self._answered = threading.local()
@@ -122,6 +122,11 @@ class Rpc:
         ) from last
 
     @property
+    def calls(self) -> int:
+        """Return how many requests went out."""
+        return self._calls
+
+    @property
     def answered_by(self) -> str | None:
         """Return the endpoint that gave this thread its last answer."""
         return getattr(self._answered, "url", None)
@@ -137,7 +142,7 @@ class Rpc:
     def _post_once(self, url: str, body: bytes) -> Any:
         """Post `body`; bound the reply in bytes and in time, however slowly it drips."""
         with self._lock:
-            self.calls += 1
+            self._calls += 1
         deadline = time.monotonic() + self.timeout
         headers = {"content-type": "application/json"}
         with self._http.stream("POST", url, content=body, headers=headers) as reply:
@@ -203,11 +208,13 @@ class Rpc:
         to: str,
         data: bytes,
         *,
-        block: str = "latest",
+        block: str | Mapping[str, Any] = "latest",
         gas: int | None = None,
         sender: str | None = None,
     ) -> bytes:
         """Call a view function at one block and return its raw answer.
+
+        `block` is a tag, a number in hex, or an object that names a hash (EIP-1898).
 
         Raises
         ------

@@ -4,8 +4,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from datatoken.chain.profiles import BUILT_IN
 from examples.mvp2_wearables.demo import Options, run_demo
 from examples.support.command import add_common_options, dated_folder, run_command
+from examples.support.ground import DEFAULT_NETWORK
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[Options, bool]:
@@ -31,6 +33,12 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Options, bool]:
     parser.add_argument(
         "--no-refusals", action="store_true", help="stop after the rounds and the trace"
     )
+    parser.add_argument(
+        "--network",
+        choices=[name for name, profile in BUILT_IN.items() if profile.stand_in],
+        default=DEFAULT_NETWORK,
+        help="the local chain: anvil, or a stand-in with the rules of a PlatON node",
+    )
     add_common_options(parser)
     given = parser.parse_args(arguments)
     if not 2 <= given.users <= 64 or not 1 <= given.rounds <= 30:
@@ -42,6 +50,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Options, bool]:
         client="edgecomp_keras" if given.tensorflow else "edgecomp_numpy",
         refusals=not given.no_refusals,
         folder=dated_folder(given.out),
+        network=given.network,
     )
     return options, given.json
 

@@ -19,6 +19,7 @@ from examples.mvp2_wearables.stack import Stack
 from examples.mvp2_wearables.trace import trace_of
 from examples.mvp2_wearables.world import World, grant_and_post, publish, register, start_world
 from examples.support.command import make_folder
+from examples.support.ground import DEFAULT_NETWORK
 from examples.support.processes import Processes, free_port
 from examples.support.report import Refusal, show_facts, show_refusals
 from examples.support.show import Bar, Show
@@ -34,6 +35,7 @@ class Options:
     client: str
     refusals: bool
     folder: Path
+    network: str = DEFAULT_NETWORK
 
 
 def run_demo(options: Options, console: Console) -> Outcome:
@@ -60,7 +62,7 @@ def run_demo(options: Options, console: Console) -> Outcome:
 @contextmanager
 def _world(options: Options, people: People, show: Show) -> Iterator[World]:
     with show.part("The chain and the people"):
-        world = start_world(options.folder, people, show.tell)
+        world = start_world(options.folder, people, show.tell, options.network)
     try:
         yield world
     finally:

@@ -18,7 +18,7 @@ from datatoken.types import Hex32
 from examples.mvp2_wearables import assets
 from examples.mvp2_wearables.data import People, User
 from examples.support.accounts import Account, create_account
-from examples.support.ground import ROOT, Ground, Tell, lay_ground
+from examples.support.ground import DEFAULT_NETWORK, ROOT, Ground, Tell, lay_ground
 from fl_edge.fab import bundle_folder, read_source
 from fl_edge.fab.document import source_fields
 
@@ -61,9 +61,9 @@ class World(Ground):
         return AlgorithmProvider(self.site(self.accounts["B"]), self.accounts["B"].signer)
 
 
-def start_world(folder: Path, people: People, tell: Tell) -> World:
+def start_world(folder: Path, people: People, tell: Tell, network: str = DEFAULT_NETWORK) -> World:
     """Start a chain and deploy; create the accounts of everybody."""
-    ground = lay_ground(folder, ("A", "B"), tell)  # 1
+    ground = lay_ground(folder, ("A", "B"), tell, network)  # 1
     world = World(**vars(ground), persons=[], minimum=max(1, len(people.users) - 1))
     try:
         world.persons = [_person(world, folder / "accounts", user) for user in people.users]

@@ -8,12 +8,14 @@ from datatoken.chain.anvil import Anvil
 from datatoken.chain.deployment import Deployment
 from datatoken.chain.profiles import load_profile
 from datatoken.chain.rpc import Rpc
+from datatoken.chain.stand_in import start_network
 from datatoken.roles.administrator import Administrator
 from datatoken.roles.institution import Institution
 from datatoken.roles.site import Site
 from examples.support.accounts import Account, create_account
 
 Tell = Callable[[str], None]
+DEFAULT_NETWORK = "anvil"
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -66,7 +68,8 @@ class Ground:
 
     def restart_chain(self) -> None:
         """Start the chain again where it stopped, on the same port."""
-        self.anvil = Anvil.start(port=self.anvil.port, state=self.chain_state)
+        profile = self.deployment.network_profile()
+        self.anvil = start_network(profile, self.anvil.port, self.chain_state)
 
     def close(self) -> None:
         """Close connections and stop the chain."""
@@ -75,12 +78,15 @@ class Ground:
         self.anvil.stop()
 
 
-def lay_ground(folder: Path, names: Sequence[str], tell: Tell) -> Ground:
+def lay_ground(
+    folder: Path, names: Sequence[str], tell: Tell, network: str = DEFAULT_NETWORK
+) -> Ground:
     """Start a chain, create and fund the accounts, and deploy the contracts.
 
-    `admin` and `recorder` are created beside `names`.
+    `admin` and `recorder` are created beside `names`; `network` is the profile of the chain.
     """
-    anvil = Anvil.start(state=folder / "chain" / "state.json")
+    profile = load_profile(network)
+    anvil = start_network(profile, state=folder / "chain" / "state.json")
     try:
         accounts = {
             name: create_account(folder / "accounts", name)
@@ -92,7 +98,7 @@ def lay_ground(folder: Path, names: Sequence[str], tell: Tell) -> Ground:
         admin = accounts["admin"]
         with Rpc(anvil.url) as rpc:
             deployment = Administrator.deploy(
-                admin.signer, rpc, load_profile("anvil"), admin.folder / "journal.sqlite"
+                admin.signer, rpc, profile, admin.folder / "journal.sqlite"
             )
         deployment.save(folder / "deployment.json")
     except BaseException:

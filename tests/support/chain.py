@@ -18,6 +18,7 @@ from datatoken.chain.profiles import NetworkProfile, load_profile
 from datatoken.chain.reader import ChainReader
 from datatoken.chain.rpc import Rpc
 from datatoken.chain.signer import Signer
+from datatoken.chain.stand_in import start_network
 from datatoken.chain.transactions import Sender
 from datatoken.types import ZERO32, Address, AssetKind, Hex32, OperationKind
 
@@ -196,21 +197,11 @@ def _account(
 def start_chain(folder: Path, *, state: Path | None = None, profile: str = "anvil") -> Chain:
     """Start anvil in `folder` and deploy; the caller closes it.
 
-    With the profile `platon-stand-in` the node has PlatON's old rules and its clock in
-    milliseconds.
+    With the profile `platon-stand-in` the node has PlatON's rules.
     """
     folder.mkdir(parents=True, exist_ok=True)
     chosen = load_profile(profile)
-    if profile != "platon-stand-in":
-        return Chain.start(folder, Anvil.start(state=state, chain_id=chosen.chain_id), chosen)
-    anvil = Anvil.start(
-        chain_id=chosen.chain_id,
-        mixed_mining=False,
-        extra=["--hardfork", "istanbul", "--timestamp", str(time.time_ns() // 10**6)],
-    )
-    with Rpc(anvil.url) as rpc:
-        rpc.request("anvil_setBlockTimestampInterval", [1000])
-    return Chain.start(folder, anvil, chosen)
+    return Chain.start(folder, start_network(chosen, state=state), chosen)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:

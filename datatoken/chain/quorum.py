@@ -1,0 +1,203 @@
+"""Reads that no single node can forge: one block, and one answer, that k of n endpoints give.
+
+Every view call is pinned to a block that a quorum reports, by its hash, and a quorum has to
+answer it alike. The block is fresh by the own clock and never older than one seen before,
+also after a restart.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from datatoken.chain.essence import FIELDS, essence
+from datatoken.chain.heads import Heads
+from datatoken.chain.panel import Panel, QuorumRules
+from datatoken.chain.pinning import Block, reached_by
+from datatoken.chain.rpc import DEFAULT_TIMEOUT, Rpc, RpcError
+from datatoken.chain.seen import SeenBlocks
+from datatoken.errors import BadInputError, WrongChainError
+
+PATIENCE = 0.5
+"""Seconds that the other endpoints get once a quorum has answered; never over timeout / 4."""
+
+_TAGS = frozenset({"latest", "safe", "finalized"})
+_COUNTS = frozenset({"eth_blockNumber", "eth_getTransactionCount"})
+_KNOWN = ("already known", "already imported", "known transaction")
+
+
+class QuorumRpc(Rpc):
+    """A JSON-RPC client for several endpoints of which a quorum has to agree. Thread-safe.
+
+    View calls, code, receipts, logs and blocks are read by quorum, counters by what a quorum
+    has reached; a transaction goes to all endpoints. The rest (a price, an estimate) decides
+    nothing and comes from the first endpoint that answers.
+
+    Parameters
+    ----------
+    urls : Sequence[str]
+        Endpoints.
+    rules : QuorumRules
+        When to believe them.
+    seen : SeenBlocks
+        The newest blocks seen so far.
+    timeout : float
+        Seconds for one read, whatever the endpoints do.
+    clock : callable
+        Returns Unix time in seconds.
+
+    Raises
+    ------
+    BadInputError
+        When there are fewer endpoints than have to agree.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        rules: QuorumRules,
+        seen: SeenBlocks,
+        timeout: float = DEFAULT_TIMEOUT,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(urls, timeout)
+        self.rules = rules
+        self._panel = Panel(self.urls, rules, timeout, min(PATIENCE, timeout / 4))
+        self._heads = Heads(self._panel, seen, clock)
+
+    @property
+    def calls(self) -> int:
+        """Return how many requests went out, to all endpoints together."""
+        return self._calls + sum(one.rpc.calls for one in self._panel.endpoints)
+
+    @property
+    def answered_by(self) -> str | None:
+        """Return who answers: the quorum, whose members compare the chain id themselves."""
+        return f"{self.rules.quorum} of {len(self.urls)} endpoints"
+
+    @property
+    def dissent(self) -> Mapping[str, int]:
+        """Return how often each endpoint contradicted the others."""
+        return dict(self._panel.dissent)
+
+    def pin(self, tag: str = "latest") -> Block:
+        """Return the newest block that a quorum reports: fresh, and not older than one seen.
+
+        Raises
+        ------
+        NodesDisagreeError
+            When the endpoints show different blocks.
+        StaleViewError
+            When the block's time is too far from the own clock.
+        RolledBackViewError
+            When a newer block was seen before.
+        ChainUnreachableError
+            When too few endpoints answer.
+        """
+        return self._heads.pin(tag, self._deadline())
+
+    def eth_call(
+        self,
+        to: str,
+        data: bytes,
+        *,
+        block: str | Mapping[str, Any] = "latest",
+        gas: int | None = None,
+        sender: str | None = None,
+    ) -> bytes:
+        """Call a view function at one block that a quorum has, and return what a quorum answers.
+
+        Raises
+        ------
+        RpcError
+            When the contract reverts; `data` is what it reverted with.
+        ChainUnreachableError
+            As `pin`, and when no quorum agrees on the answer.
+        """
+        deadline = self._deadline()
+        if not isinstance(block, str):
+            raise BadInputError("A quorum pins blocks itself; name a tag or a number.")
+        if block in _TAGS:
+            at = self._heads.pin(block, deadline)
+        else:
+            at = self._heads.at(int(block, 16), deadline)
+        fields = {"gas": gas, "sender": sender}
+        answer = self._panel.agree(
+            "a view call",
+            lambda endpoint, rpc: endpoint.call(rpc, to, data, at, fields),
+            deadline,
+        )
+        if answer.error is not None:
+            raise answer.error
+        return answer.content
+
+    def request(self, method: str, params: Sequence[Any] = ()) -> Any:
+        """Send one request and return its result; which of them need a quorum, see the class."""
+        deadline = self._deadline()
+        if method == "eth_sendRawTransaction":
+            return self._send(params, deadline)
+        if method in _COUNTS:
+            return hex(self._reached(method, params, deadline))
+        if method not in FIELDS:
+            return super().request(method, params)
+        if method == "eth_getBlockByNumber" and params[0] in _TAGS:
+            params = [hex(self._heads.pin(params[0], deadline).number), False]
+        return json.loads(
+            self._panel.agree(
+                method, lambda _, rpc: essence(method, rpc.request(method, params)), deadline
+            )
+        )
+
+    def chain_id(self) -> int:
+        """Return the chain id that a quorum serves."""
+        self.verify_chain(self.rules.chain_id)
+        return self.rules.chain_id
+
+    def verify_chain(self, chain_id: int) -> None:
+        """Refuse endpoints of another chain; see `Rpc.verify_chain`."""
+        panel = self._panel
+        found = panel.ask(lambda _, rpc: rpc.chain_id(), panel.enough, self._deadline())
+        wrong = [error for error in found.errors.values() if isinstance(error, WrongChainError)]
+        if chain_id != self.rules.chain_id:
+            raise WrongChainError(
+                f"The endpoints are of chain {self.rules.chain_id}, not {chain_id}.",
+                "Correct the RPC addresses, or choose the profile of that chain.",
+            )
+        if not panel.enough(found.answers):
+            raise wrong[0] if wrong else panel.too_few("eth_chainId", found)
+
+    def close(self) -> None:
+        """Close the kept-alive connections."""
+        self._panel.close()
+        super().close()
+
+    def _deadline(self) -> float:
+        return time.monotonic() + self.timeout
+
+    def _reached(self, method: str, params: Sequence[Any], deadline: float) -> int:
+        """Return a number that only grows, as far as a quorum has got."""
+        found = self._panel.ask(
+            lambda _, rpc: int(str(rpc.request(method, params)), 16),
+            lambda answers: False,
+            deadline,
+            patience=self._panel.patience,
+        )
+        if not self._panel.enough(found.answers):
+            raise self._panel.too_few(method, found)
+        return reached_by(list(found.answers.values()), self.rules.quorum)
+
+    def _send(self, params: Sequence[Any], deadline: float) -> Any:
+        """Give a transaction to all endpoints; one that takes it is enough.
+
+        A refusal counts only from a quorum: one node's word must not make us sign it anew.
+        """
+        method = "eth_sendRawTransaction"
+        found = self._panel.ask(lambda _, rpc: str(rpc.request(method, params)), bool, deadline)
+        if found.answers:
+            return next(iter(found.answers.values()))
+        refusals = [error for error in found.errors.values() if isinstance(error, RpcError)]
+        known = [e for e in refusals if any(text in e.text.lower() for text in _KNOWN)]
+        if known or len(refusals) >= self.rules.quorum:
+            raise (known or refusals)[0]
+        raise self._panel.too_few(method, found)
