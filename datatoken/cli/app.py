@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from datatoken.cli import (
+    doctor,
     dt,
     grant,
     institution,
@@ -58,6 +59,7 @@ def _root(
 app.command(cls=Command)(up.up)
 app.command(cls=Command)(up.down)
 app.command(cls=Command)(up.status)
+app.command(cls=Command)(doctor.doctor)
 app.command(cls=Command)(recorder.recorder)
 app.add_typer(key.app, name="key")
 app.add_typer(institution.app, name="institution")

@@ -57,6 +57,7 @@ class KuboNode:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            cwd=repo.parent,  # the library writes a log where it runs
         )
         self.address = str(self._answer())
 
