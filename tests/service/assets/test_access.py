@@ -3,6 +3,7 @@
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +12,12 @@ import pytest
 
 from datatoken.authorization.reasons import Refused
 from datatoken.chain.signer import Signer
+from datatoken.ddo.canonical import canonical_bytes
 from datatoken.errors import BadInputError
 from datatoken.service.assets.client import AssetServiceClient
 from datatoken.service.assets.models import JobRun, RunState
 from datatoken.service.problems import ServiceCode, ServiceError, ServiceUnreachableError
-from datatoken.service.signing import NONCE, sign_request
+from datatoken.service.signing import ACCOUNT, NONCE, sign_request
 from datatoken.types import Hex32
 from tests.support.asset_service import Bank, Serving
 from tests.support.chain import fresh
@@ -90,6 +92,41 @@ def test_request_for_another_service(shared: Serving) -> None:
 
     with http(shared) as client:
         answer = client.get("/jobs", headers=headers)
+
+    assert (answer.status_code, answer.json()["code"]) == (401, "REQUEST_SIGNATURE")
+
+
+@pytest.mark.parametrize("off", [-3600, 3600])
+def test_expired_or_postdated_request(shared: Serving, off: int) -> None:
+    signer = shared.bank.provider.signer
+    headers = sign_request(signer, shared.account, "GET", "/jobs", clock=lambda: time.time() + off)
+
+    with http(shared) as client:
+        answer = client.get("/jobs", headers=headers)
+
+    assert (answer.status_code, answer.json()["code"]) == (401, "REQUEST_STALE")
+
+
+@pytest.mark.parametrize("change", ["body", "path", "method", "query", "account"])
+def test_tampered_request(shared: Serving, change: str) -> None:
+    """Whoever carries a signed call changes nothing of it. Acceptance: 112."""
+    signer = shared.bank.provider.signer
+    body = canonical_bytes({"child": fresh(), "parent": fresh()})
+    headers = sign_request(signer, shared.account, "POST", "/authorizations", body)
+    method, path = "POST", "/authorizations"
+    if change == "body":
+        body = canonical_bytes({"child": fresh(), "parent": fresh()})
+    elif change == "path":
+        path = "/jobs"
+    elif change == "method":
+        method, body = "GET", b""
+    elif change == "query":
+        path += "?asset=0x"
+    else:
+        headers[ACCOUNT] = shared.bank.owner.address
+
+    with http(shared) as client:
+        answer = client.request(method, path, content=body, headers=headers)
 
     assert (answer.status_code, answer.json()["code"]) == (401, "REQUEST_SIGNATURE")
 
@@ -289,7 +326,7 @@ def test_server_without_the_trusted_certificate(shared: Serving, tmp_path: Path)
 def test_calls_beyond_the_rate(shared: Serving) -> None:
     """One account that floods is slowed down; others are not."""
     flooder = shared.client(Signer.random())
-    codes = []
+    codes: list[str] = []
     while "TOO_MANY" not in codes and len(codes) < 60:
         with pytest.raises((ServiceError, Refused)) as caught:
             flooder.start(fresh(), fresh())
