@@ -33,9 +33,11 @@ SOURCE is
 
 - ``script.py``: a Rosetta script, as it stands.
 
-A JAX function computes in fixed point, with 18 bits behind the binary point: let it work with
-means rather than sums. Square roots of numbers above 131,072 come out as 0, and under SECURENN
-comparisons of more than 60,000 numbers at once go wrong, both without an error (SPU 0.9.5).
+A JAX function computes in fixed point, with 18 bits behind the binary point unless the request
+says ``-p field=FM128 -p fraction-bits=40``. A mean of many rows needs that: code whose constants
+18 bits can't hold is refused. Two more things of SPU 0.9.5's are not noticed: square roots of
+numbers above 131,072 come out as 0 (means stay below where sums do not), and under SECURENN
+comparisons of more than 60,000 numbers at once go wrong.
 
 Nothing of the code is run. Its parameters with their bounds, what it reveals to whom, and the
 exact versions of the engine that it needs become its operation document, which is shown. The

@@ -9,7 +9,7 @@ import pytest
 from rtt_tracer.bundle import bundle_function
 from rtt_tracer.engines.base import Role
 from rtt_tracer.engines.spu import check_results
-from tests.rtt_tracer.engines.driver import Run, bank_tables, operation
+from tests.rtt_tracer.engines.driver import Run, bank_tables, last, operation
 
 pytestmark = pytest.mark.spu
 
@@ -105,7 +105,8 @@ def test_training_on_shares_equals_training_in_the_clear(protocol: str, tmp_path
     assert all(end.metrics["bytes_sent"] > 1000 for end in run.ends)
 
 
-def test_a_users_own_function_runs_unchanged(tmp_path: Path) -> None:
+@pytest.mark.parametrize("protocol", ["ABY3", "SECURENN", "CHEETAH"])
+def test_a_users_own_function_runs_unchanged(protocol: str, tmp_path: Path) -> None:
     """A JAX file that knows nothing of MPC is an operation of one stage.
 
     Acceptance: 98
@@ -117,7 +118,7 @@ def test_a_users_own_function_runs_unchanged(tmp_path: Path) -> None:
     first, second = bank_tables()
 
     # Execute
-    with Run(tmp_path, bundle, "ABY3") as run:
+    with Run(tmp_path, bundle, protocol, {"field": "FM128", "fraction-bits": 40}) as run:
         run.share([first, second])
         found = run.run(1)
 
@@ -125,7 +126,24 @@ def test_a_users_own_function_runs_unchanged(tmp_path: Path) -> None:
     a, b = first["a0"], second["b0"]
     means = np.mean(list(first.values())) - np.mean([second["b0"], second["b1"]])
     assert abs(found["result0"] - means) < 1e-3
-    assert abs(found["result1"] - np.corrcoef(a, b)[0, 1]) < 5e-3
+    assert abs(found["result1"] - np.corrcoef(a, b)[0, 1]) < 1e-4
+
+
+def test_constants_that_fixed_point_cannot_hold_are_no_silent_error(tmp_path: Path) -> None:
+    """The compiler folds 1/400 · 1/400 into a constant that 18 bits hold by half: refused."""
+    # Prepare
+    path = tmp_path / "statistics_of_mine.py"
+    path.write_text(FUNCTION)
+    with Run(tmp_path, bundle_function(path, "gap"), "ABY3") as run:
+        run.rows, run.shapes = 400, [(1,), (1,)]
+
+        # Execute
+        end = last(run.begin(0))
+
+    # Assert
+    assert end.code == "OPERATION_UNFIT"
+    assert "6.25e-06, which is 39% off" in str(end.message)
+    assert "fraction-bits=40" in str(end.message)
 
 
 def test_shares_are_fresh_and_hold_no_row(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from datatoken.errors import BadInputError, LocalEnvironmentError, RunFailedError
+from datatoken.types import sha256_hex
 from rtt_tracer.control.certificates import make_certificate
 from rtt_tracer.engines.base import Role
 from rtt_tracer.engines.spu import SpuEngine, check_results
@@ -35,8 +36,8 @@ class Sum:
 """
 
 
-def quick(folder: Path) -> bytes:
-    return operation(folder, Role.SPU_COMPUTE, QUICK, "Sum", "quick")
+def quick(folder: Path, code: str = QUICK, **program: object) -> bytes:
+    return operation(folder, Role.SPU_COMPUTE, code, "Sum", "quick", **program)
 
 
 def nothing_came_out(run: Run) -> bool:
@@ -85,9 +86,9 @@ def test_a_peer_killed_at_a_stage(tmp_path: Path) -> None:
         assert nothing_came_out(run)
 
 
+TERMS = {"insecure-dealer": True, "receivers": "requester", "field": "FM64"}
 DIFFERENCES = [
-    *("program", "protocol", "ring", "precision", "agreement", "rate"),
-    *("receivers", "reveals", "bounds", "endpoint", "stages"),
+    *("program", "parameter", "protocol", "ring", "endpoint", "reveals", "bound", "agreement"),
 ]
 
 
@@ -98,30 +99,30 @@ def test_a_party_with_another_agreement(what: str, tmp_path: Path) -> None:
     Acceptance: 63, 98
     """
     # Prepare
-    with Run(tmp_path, training(tmp_path), "ABY3", PARAMETERS, seconds=SOON * 3) as run:
-        run.rows, run.shapes = 64, [(3,), (2, 1)]
-        changed = TRAINING.replace("0.15012", "0.15013")
-        elsewhere = replace(run.parties[2], host="localhost")
+    declared: dict[str, object] = {"name": "total", "bound": 100.0}
+    bundle = quick(tmp_path, outputs=[declared])
+    with Run(tmp_path, bundle, "CHEETAH", TERMS, seconds=SOON * 4) as run:
+        run.rows, run.shapes = 8, [(2,)]
+        other = tmp_path / "other"
+        changed = QUICK.replace("axis=0)", "axis=0) * 1.5")
+        elsewhere = replace(run.parties[0], host="localhost")
         change: dict[str, object] = {
-            "program": {"bundle": training(tmp_path / "other", changed)},
-            "protocol": {"protocol": "SECURENN"},
-            "ring": {"parameters": {**PARAMETERS, "field": "FM128"}},
-            "precision": {"parameters": {**PARAMETERS, "fraction-bits": 20}},
-            "receivers": {"parameters": {**PARAMETERS, "receivers": "0"}},
-            "reveals": {"bundle": training(tmp_path / "other", more=["extra"])},
-            "bounds": {"bundle": training(tmp_path / "other", bound=1.0)},
-            "endpoint": {"parties": (*run.parties[:2], elsewhere)},
-            "stages": {"parameters": {**PARAMETERS, "epochs": EPOCHS + 1}},
+            "program": {"bundle": quick(other, changed, outputs=[declared])},
+            "parameter": {"parameters": {**TERMS, "receivers": "0"}},
+            "protocol": {"protocol": "SEMI2K"},
+            "ring": {"parameters": {**TERMS, "field": "FM128"}},
+            "endpoint": {"parties": (elsewhere, run.parties[1])},
+            "reveals": {"bundle": quick(other, outputs=[declared, {"name": "more"}])},
+            "bound": {"bundle": quick(other, outputs=[declared | {"bound": 1e6}])},
             "agreement": {"agreed": "0x" + "22" * 32},
-            "rate": {"parameters": {**PARAMETERS, "learning-rate": 0.5}},
         }[what]
 
         # Execute
-        parties = [run.begin(0), run.begin(1, **change), run.begin(2)]  # type: ignore[arg-type]
+        parties = [run.begin(0), run.begin(1, **change)]  # type: ignore[arg-type]
         ends = [last(process) for process in parties]
 
         # Assert
-        assert [end.code for end in ends] == ["PREFLIGHT_MISMATCH"] * 3
+        assert [end.code for end in ends] == ["PREFLIGHT_MISMATCH"] * 2
         assert "Rank 1 " in str(ends[0].message)
         assert nothing_came_out(run)
 
@@ -331,16 +332,10 @@ def test_results_are_held_against_their_commitment(tmp_path: Path) -> None:
         with pytest.raises(RunFailedError, match="manifest"):
             run.open()
         manifest = json.loads((folder / "manifest.json").read_text())
-        manifest["outputs"][0]["sha256"] = _sha256(bytes(content))
+        manifest["outputs"][0]["sha256"] = sha256_hex(bytes(content))
         (folder / "manifest.json").write_text(json.dumps(manifest))
         with pytest.raises(RunFailedError, match="not computed right"):
             run.open()
-
-
-def _sha256(content: bytes) -> str:
-    from datatoken.types import sha256_hex
-
-    return sha256_hex(content)
 
 
 def test_the_operation_sees_no_key_and_has_no_network(tmp_path: Path) -> None:

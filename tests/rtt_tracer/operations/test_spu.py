@@ -163,10 +163,11 @@ def test_joint_statistics_on_shares_are_numpys(tmp_path: Path) -> None:
     assert reading.information_value(late) > 0.2
 
 
-def test_intersection_finds_common_customers_in_any_letter_case(tmp_path: Path) -> None:
+@pytest.mark.parametrize("protocol", ["RR22", "KKRT", "ECDH"])
+def test_intersection_finds_common_customers(tmp_path: Path, protocol: str) -> None:
     """Acceptance: 98."""
-    parameters = defaults("intersection") | {"letter-case": "upper"}
-    mine = [f"c{number:04}" for number in range(300)]
+    parameters = defaults("intersection") | {"psi-protocol": protocol}
+    mine = [f"C{number:04}" for number in range(300)]
     theirs = [f"C{number:04}" for number in range(200, 500)]
     with ShippedRun(tmp_path, "intersection", "CHEETAH", parameters) as run:
         started = []

@@ -50,6 +50,7 @@ class Job:
     stages: int
     outputs: Mapping[str, float | None]
     seconds: float
+    start_seconds: float
     endpoints: tuple[str, ...]
 
     @classmethod

@@ -20,6 +20,8 @@ FOLDER = "link"
 LOG = "relay.log"
 MARGIN = 0.9
 """The engine's own time-outs stay this far below the supervisor's."""
+STARTING = 0.6
+"""The part of the time to get ready in which peers are waited for; the code comes before that."""
 
 
 def connect(job: Job, pipes: Pipes) -> Any:
@@ -40,7 +42,8 @@ def connect(job: Job, pipes: Pipes) -> Any:
     desc.throttle_window_size = 10
     retry = desc.retry_opts
     retry.max_retry, retry.retry_interval_ms, retry.retry_interval_incr_ms = 3, 200, 200
-    watch = threading.Timer(job.seconds, _too_late, (pipes,))
+    patience = min(job.seconds, job.start_seconds * STARTING)
+    watch = threading.Timer(patience, _too_late, (pipes,))
     watch.daemon = True
     watch.start()
     try:

@@ -10,6 +10,8 @@ import spu.utils.frontend as frontend
 
 from .failure import OPERATION_UNFIT, Failure
 from .job import Job, guarded, named_arrays
+from .precision import lost
+from .setting import fraction_bits
 
 Shapes = Mapping[str, Any]
 OUTPUT = "output."
@@ -46,8 +48,7 @@ class Traced:
     @property
     def programs(self) -> list[bytes]:
         """All compiled code, its start state and what it gives, for the preflight."""
-        found = [one for one in (self.stage, self.outputs) if one is not None]
-        codes = [one.code if isinstance(one.code, bytes) else one.code.encode() for one in found]
+        codes = [_code(one) for one in (self.stage, self.outputs) if one is not None]
         start = [(name, array.tobytes()) for name, array in sorted(self.initial.items())]
         return [*codes, repr(start).encode(), repr(_forms(self.results)).encode()]
 
@@ -121,8 +122,20 @@ class Traced:
             [spu.Visibility.VIS_SECRET] * len(names),
             lambda _: [prefix + name for name in given],
         )
+        if (
+            coarse := lost(_code(executable).decode(), fraction_bits(self._parameters))
+        ) is not None:
+            raise Failure(
+                OPERATION_UNFIT,
+                f"The compiled operation multiplies by {coarse[0]:.3g}, which is {coarse[1]:.0%} off "
+                "in fixed point: ask for field=FM128 and fraction-bits=40.",
+            )
         forms = {n: jax.ShapeDtypeStruct(a.shape, a.dtype) for n, a in given.items()}
         return executable, forms
+
+
+def _code(executable: Any) -> bytes:
+    return executable.code if isinstance(executable.code, bytes) else executable.code.encode()
 
 
 def _forms(shapes: Shapes) -> dict[str, str]:
