@@ -84,11 +84,11 @@ def paused(story: Story) -> Refusal:
             guarantor.reopen(story.jobs[JOINT_MODEL])
 
 
-def swapped(story: Story) -> Refusal:
+def swapped(story: Story, operation: str = SHARE) -> Refusal:
     """Swap the bytes of a granted operation in the store, and send an honest request."""
     world = story.world
     site = world.site(world.accounts["C"])
-    record = site.contracts.operations.operation(world.operations[SHARE])
+    record = site.contracts.operations.operation(world.operations[operation])
     request = sign(world, story.jobs[JOINT_MODEL], story.parameters())
     with _other_bytes(world.store_path, record.bundle, site.store.get(record.bundle, 2**20)):
         return _refused(story, SWAPPED, request)

@@ -57,9 +57,9 @@ def check(story: Story, runs: Runs, ran: Ran) -> None:
     checks.hold(
         64,
         "Each gate has said yes before its party met any other; no stage began without its go.",
-        all(_authorised_first(part, story.options.epochs) for part in ran.parts),
+        all(authorised_first(part, story.options.epochs) for part in ran.parts),
     )
-    digests = {part.asset: _bundle_run(part) for part in ran.parts}
+    digests = {part.asset: bundle_run(part) for part in ran.parts}
     wanted = {
         asset: world.site(world.accounts["C"])
         .contracts.operations.operation(
@@ -88,14 +88,14 @@ def check(story: Story, runs: Runs, ran: Ran) -> None:
     )
 
 
-def _authorised_first(part: Part, epochs: int) -> bool:
+def authorised_first(part: Part, epochs: int) -> bool:
     """Tell whether the gate came first, and gave the go for every stage: an old one lapses."""
     names = part.names()
     went = [event["stage"] for event in part.events if event["event"] == "go"]
     return names.index("authorised") < names.index("introduced") and went == [*range(epochs + 1)]
 
 
-def _bundle_run(part: Part) -> str:
+def bundle_run(part: Part) -> str:
     """Return the digest of the bundle that the engine's process was given."""
     folder = part.folder / "work" / "bundle"
     if not folder.is_dir():

@@ -1,0 +1,53 @@
+"""MVP 3 as a command: ``python -m examples.mvp3_private_ai`` (``make demo-rosetta``)."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from examples.mvp3_private_ai.story import PROTOCOL, ROWS, Options
+from examples.support.command import add_common_options, dated_folder, run_command
+
+
+def parse(arguments: Sequence[str] | None = None) -> tuple[Options, bool]:
+    """Read the command line; return the options and whether JSON is wanted."""
+    parser = argparse.ArgumentParser(
+        prog="python -m examples.mvp3_private_ai",
+        description="Two banks and a fintech train a credit-default model on Rosetta, alone and "
+        "jointly, through asset services; a regulator looks at who used what.",
+        epilog="Exit codes: 0 done, 130 interrupted, else as in docs/reference/exit-codes.md.",
+    )
+    parser.add_argument(
+        "--rows",
+        type=int,
+        help=f"customers; the data set has 30,000 (default {ROWS:,}; fewer where it has fewer)",
+    )
+    parser.add_argument("--epochs", type=int, default=5, help="epochs (default 5)")
+    parser.add_argument(
+        "--no-refusals", action="store_true", help="stop after the training and the queries"
+    )
+    add_common_options(parser)
+    given = parser.parse_args(arguments)
+    if not 3 <= given.epochs <= 20:
+        parser.error("--epochs takes 3 to 20: one epoch is one round, two lie between revocations")
+    if given.rows is not None and not 1000 <= given.rows <= 30_000:
+        parser.error("--rows takes 1,000 to 30,000")
+    options = Options(
+        protocol=PROTOCOL,
+        rows=given.rows,
+        epochs=given.epochs,
+        refusals=not given.no_refusals,
+        folder=dated_folder(given.out),
+    )
+    return options, given.json
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo; return the exit code."""
+    options, as_json = parse(arguments)
+    from examples.mvp3_private_ai.demo import run_demo
+
+    return run_command(lambda console: run_demo(options, console), as_json=as_json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
