@@ -6,6 +6,7 @@ from datatoken.authorization.reasons import Reason, Refused
 from datatoken.errors import (
     BadInputError,
     ChainUnreachableError,
+    LocalEnvironmentError,
     NodesDisagreeError,
     RolledBackViewError,
     StaleViewError,
@@ -38,6 +39,8 @@ class as_refusals:  # noqa: N801 (reads as a statement: with as_refusals())
             raise Refused(Reason.STORE_UNREACHABLE, error.message) from error
         if isinstance(error, BadInputError):
             raise Refused(Reason.MALFORMED_MESSAGE, error.message) from error
+        if isinstance(error, LocalEnvironmentError):
+            raise Refused(Reason.STATE_UNAVAILABLE, error.message) from error
         if isinstance(error, sqlite3.Error):
             why = f"The gate's own state can't be read or written: {error}."
             raise Refused(Reason.STATE_UNAVAILABLE, why) from error

@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from datatoken.cli import (
+    backup,
     doctor,
     dt,
     grant,
     institution,
     job,
     key,
+    network,
     op,
     recorder,
     review,
@@ -60,6 +62,10 @@ app.command(cls=Command)(up.up)
 app.command(cls=Command)(up.down)
 app.command(cls=Command)(up.status)
 app.command(cls=Command)(doctor.doctor)
+app.command(cls=Command)(backup.backup)
+app.command(cls=Command)(backup.restore)
+app.command(cls=Command)(network.network)
+app.command(cls=Command)(network.deploy)
 app.command(cls=Command)(recorder.recorder)
 app.add_typer(key.app, name="key")
 app.add_typer(institution.app, name="institution")

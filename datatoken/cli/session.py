@@ -29,7 +29,8 @@ _MAX_PASSWORD = 4096
 _OPTIONS: tuple[tuple[str, Any, str], ...] = (
     ("folder", click.Path(path_type=Path), "State folder (.datatoken)."),
     ("deployment", click.Path(path_type=Path), "Deployment file (deployment.json there)."),
-    ("rpc", str, "Endpoint of the chain, instead of the deployment file's."),
+    ("rpc", str, "Endpoint of the chain, or several with commas, instead of the file's."),
+    ("quorum", click.IntRange(1, 16), "Endpoints that have to agree (more than half)."),
     ("store", str, "Folder or URL of the store (store in the state folder)."),
     ("keystore", str, "Keystore file, or its name in the folder's keys."),
     ("password-file", click.Path(path_type=Path), "File with the keystore's password."),
@@ -97,11 +98,18 @@ class Session:
 
     @cached_property
     def deployment(self) -> Deployment:
-        """The deployment in force, with the endpoint that was given."""
+        """The deployment in force, with the endpoints and the quorum that were given."""
         found = Deployment.load(self.settings.deployment_file)
         if self.settings.rpc is not None:
-            return found.model_copy(update={"rpc_urls": (self.settings.rpc,)})
+            found = found.model_copy(update={"rpc_urls": self.endpoints, "quorum": None})
+        if self.settings.quorum is not None:
+            found = found.model_copy(update={"quorum": self.settings.quorum})
         return found
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """The endpoints that were given, without the deployment file."""
+        return tuple(url.strip() for url in (self.settings.rpc or "").split(",") if url.strip())
 
     @cached_property
     def site(self) -> Site:

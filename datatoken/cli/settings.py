@@ -38,7 +38,9 @@ class Settings(BaseSettings):
     deployment : Path, optional
         Deployment file; by default ``deployment.json`` in the folder.
     rpc : str, optional
-        Endpoint of the chain, instead of those in the deployment file.
+        Endpoint of the chain, instead of those in the deployment file; several with commas.
+    quorum : int, optional
+        How many endpoints have to agree, instead of what the deployment file says.
     store : str, optional
         Folder or URL of the store; by default ``store`` in the folder.
     keystore : str, optional
@@ -53,6 +55,7 @@ class Settings(BaseSettings):
     folder: Path = DEFAULT_FOLDER
     deployment: Path | None = None
     rpc: str | None = None
+    quorum: int | None = None
     store: str | None = None
     keystore: str | None = None
     password_file: Path | None = None

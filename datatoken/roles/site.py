@@ -48,7 +48,7 @@ class Site:
     def open(cls, deployment: Deployment, store: VerifyingStore | str | Path, folder: Path) -> Self:
         """Open a site; nothing is sent yet."""
         opened = store if isinstance(store, VerifyingStore) else open_store(store)
-        return cls(deployment, deployment.connect(), opened, folder)
+        return cls(deployment, deployment.connect(state=folder), opened, folder)
 
     @cached_property
     def profile(self) -> NetworkProfile:

@@ -10,7 +10,6 @@ from datatoken.authorization.history import HistoryStore
 from datatoken.authorization.reasons import Reason, Refused
 from datatoken.chain.deployment import Deployment
 from datatoken.chain.reader import ChainReader
-from datatoken.chain.rpc import Rpc
 from datatoken.chain.signer import Signer
 from datatoken.ddo.models import RecorderRef
 from datatoken.errors import BadInputError
@@ -101,7 +100,7 @@ class MakerSide:
             settings.keystore, settings.password, stand_in=profile.stand_in
         )
         store = open_store(settings.store)
-        rpc = Rpc(list(deployment.rpc_urls), RPC_SECONDS)
+        rpc = deployment.connect(RPC_SECONDS, settings.state)
         deployment.verify(rpc)
         reader = ChainReader(rpc, network, finality=profile.finality, view_gas=profile.view_gas)
         recorders = Recorders(signer, _delegation(settings, reader, signer.address))

@@ -9,7 +9,6 @@ from datatoken.authorization.gate import Gatekeeper
 from datatoken.authorization.history import HistoryStore
 from datatoken.chain.deployment import Deployment
 from datatoken.chain.reader import ChainReader
-from datatoken.chain.rpc import Rpc
 from datatoken.chain.signer import Signer
 from datatoken.errors import BadInputError
 from datatoken.service.client import LogFollower
@@ -63,7 +62,7 @@ class OwnerSide:
             settings.node_key, settings.password, stand_in=profile.stand_in
         )
         store = open_store(settings.store)
-        rpc = Rpc(list(deployment.rpc_urls), RPC_SECONDS)
+        rpc = deployment.connect(RPC_SECONDS, settings.state)
         deployment.verify(rpc)
         reader = ChainReader(rpc, network, finality=profile.finality, view_gas=profile.view_gas)
         record = reader.record(settings.dt)

@@ -11,7 +11,6 @@ from datatoken.authorization.history import HistoryStore
 from datatoken.authorization.view import Network
 from datatoken.chain.deployment import Deployment
 from datatoken.chain.reader import ChainReader
-from datatoken.chain.rpc import Rpc
 from datatoken.chain.signer import Signer
 from datatoken.errors import BadInputError, LocalEnvironmentError
 from datatoken.rounds.receipts import Delegation
@@ -63,7 +62,7 @@ class OwnerSide:
             Path(settings.node.key), settings.password(), stand_in=profile.stand_in
         )
         store = open_store(settings.store)
-        rpc = Rpc(list(deployment.rpc_urls), RPC_SECONDS)
+        rpc = deployment.connect(RPC_SECONDS, state)
         deployment.verify(rpc)
         reader = ChainReader(rpc, network, finality=profile.finality, view_gas=profile.view_gas)
         record = reader.record(settings.dt)
