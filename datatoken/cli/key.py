@@ -1,12 +1,14 @@
 """``datatoken key``: keystore files."""
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from datatoken.chain.signer import SCRYPT_WORK, Signer
 from datatoken.cli.output import row, table
-from datatoken.cli.session import Command, Session, keystore_address
+from datatoken.cli.session import Command, Session, ask_password, keystore_address, read_password
 from datatoken.cli.stack import fund as fund_account
 from datatoken.errors import KeystoreError
 
@@ -35,6 +37,37 @@ def create(
         raise KeystoreError(f"The keystore {path} exists and is not replaced.", "Choose a name.")
     password = session.password(path, confirm=True)
     signer = Signer.create(path, password, work=2**12 if light else SCRYPT_WORK)
+    session.output.result(
+        {"address": signer.address, "keystore": str(path)}, f"{signer.address}  {path}"
+    )
+
+
+@app.command("password", cls=Command)
+def change_password(
+    name: Name,
+    new: Annotated[
+        Path | None, typer.Option("--new-password-file", help="File with the new password.")
+    ] = None,
+) -> None:
+    """Change the password of a keystore; the account stays the same.
+
+    A key that others may know is changed otherwise: a node's by delegating to a new one
+    (`datatoken delegate`), an owner's by minting DTs anew under a new account.
+
+    **Example**
+
+        datatoken key password hospital --password-file old.txt --new-password-file new.txt
+    """
+    session = Session.current()
+    path = session.settings.keystore_file(name)
+    signer = Signer.from_keystore(path, session.password(path))
+    if new is None and not sys.stdin.isatty():
+        raise KeystoreError("There is no terminal to ask on.", "Give --new-password-file.")
+    password = read_password(new) if new else ask_password(f"New password of {path}")
+    fresh = path.with_name(path.name + ".new")
+    fresh.unlink(missing_ok=True)  # of a change that was cut off
+    signer.save(fresh, password)
+    fresh.replace(path)
     session.output.result(
         {"address": signer.address, "keystore": str(path)}, f"{signer.address}  {path}"
     )

@@ -170,16 +170,13 @@ class Session:
         if path is None and beside and default.is_file():
             path = default
         if path is not None:
-            return _read_password(path)
+            return read_password(path)
         if not sys.stdin.isatty():
             raise KeystoreError(
                 f"There is no password for {keystore}, and no terminal to ask on.",
                 "Give --password-file, or set DATATOKEN_PASSWORD_FILE.",
             )
-        password = getpass.getpass(f"Password of {keystore}: ", sys.stderr)
-        if confirm and getpass.getpass("The same again: ", sys.stderr) != password:
-            raise KeystoreError("The two passwords differ.", "Try again.")
-        return password
+        return ask_password(f"Password of {keystore}", confirm=confirm)
 
     def account(self, text: str) -> Address:
         """Return the account that an address or a keystore's name stands for.
@@ -227,7 +224,28 @@ def _config_variable() -> Path | None:
     return Path(named) if named else None
 
 
-def _read_password(path: Path) -> str:
+def ask_password(question: str, *, confirm: bool = True) -> str:
+    """Ask a human for a password, twice where it is a new one.
+
+    Raises
+    ------
+    KeystoreError
+        When the two differ.
+    """
+    password = getpass.getpass(f"{question}: ", sys.stderr)
+    if confirm and getpass.getpass("The same again: ", sys.stderr) != password:
+        raise KeystoreError("The two passwords differ.", "Try again.")
+    return password
+
+
+def read_password(path: Path) -> str:
+    """Return the first line of a password file.
+
+    Raises
+    ------
+    KeystoreError
+        When it cannot be read.
+    """
     try:
         with path.open(encoding="utf-8") as file:
             return file.readline(_MAX_PASSWORD).rstrip("\r\n")

@@ -8,6 +8,7 @@ import click
 import pytest
 from typer.main import get_command
 
+from datatoken.chain.signer import Signer
 from datatoken.cli.app import app
 from datatoken.cli.arguments import moment, scalar
 from datatoken.cli.settings import Format, load_settings
@@ -174,3 +175,23 @@ def test_errors_as_text_and_as_an_object(
     assert "RuntimeError: a bug" in broken.err and "Traceback" not in broken.err
     with pytest.raises(RuntimeError):
         anywhere("status", env={"DATATOKEN_DEBUG": "1"})
+
+
+def test_password_of_a_keystore_is_changed(tmp_path: Path) -> None:
+    """The account stays; the old password opens it no longer."""
+    # Prepare
+    path, old, new = tmp_path / "mine.json", tmp_path / "old", tmp_path / "new"
+    old.write_text("first\n")
+    new.write_text("second\n")
+    address = Signer.create(path, "first", work=2**12).address
+
+    # Execute
+    command = ("key", "password", path, "--new-password-file", new)
+    done = call(*command, "--password-file", old)
+    again = call(*command, "--password-file", old)
+
+    # Assert
+    assert (done.code, again.code) == (0, 7)
+    assert Signer.from_keystore(path, "second").address == address
+    assert path.stat().st_mode & 0o077 == 0
+    assert [one.name for one in tmp_path.glob("mine.json*")] == ["mine.json"]
