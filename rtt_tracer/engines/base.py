@@ -98,6 +98,8 @@ class EngineJob:
         Columns that each input party gives after encoding; agreed (from introductions).
     progress_seconds : float
         Longest silence; the engine's own network time-outs stay below it.
+    start_seconds : float
+        For the engine to be ready; a link whose peers do not come says so well before.
     """
 
     folder: Path
@@ -113,6 +115,7 @@ class EngineJob:
     rows: int = 0
     shapes: tuple[tuple[int, ...], ...] = ()
     progress_seconds: float = 120.0
+    start_seconds: float = 120.0
 
 
 @dataclass(frozen=True)

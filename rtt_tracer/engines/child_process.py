@@ -61,6 +61,7 @@ def write_job(job: EngineJob, program: Program) -> None:
         "stages": program.stage_count(job.parameters),
         "outputs": {one.name: one.bound for one in program.outputs},
         "seconds": job.progress_seconds,
+        "start_seconds": job.start_seconds,
         "endpoints": [f"{one} {_digest(one.certificate)}" for one in job.parties],
     }
     for name in ("tmp", "out/results"):

@@ -3,6 +3,7 @@
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,7 +14,9 @@ from rtt_tracer.bundle import unpack_bundle
 from rtt_tracer.engines.base import Role
 from rtt_tracer.party.request import Task
 from rtt_tracer.settings import TableSettings
-from rtt_tracer.tables import PrivateTable, open_table
+
+if TYPE_CHECKING:
+    from rtt_tracer.tables import PrivateTable
 
 WITH_IDS = (Role.SPU_INTERSECT, Role.LOCAL)
 """Roles whose operation gets the ids beside the columns."""
@@ -49,6 +52,8 @@ def place_rows(task: Task, table: TableSettings | None, ddo: Ddo, work: Path) ->
             f"The operation {task.document.name} reads rows, and no table is named.",
             "Give [table] source and key in the party's settings.",
         )
+    from rtt_tracer.tables import open_table  # most parties read none
+
     found = open_table(
         table.source,
         table.key,
@@ -64,7 +69,7 @@ def place_rows(task: Task, table: TableSettings | None, ddo: Ddo, work: Path) ->
     return Rows(found.rows, found.alignment(task.plan.request))
 
 
-def _add_ids(path: Path, table: PrivateTable) -> None:
+def _add_ids(path: Path, table: "PrivateTable") -> None:
     if "ids" in table.columns:
         raise BadInputError("A column is named ids, which is the key's name for operations.")
     with (

@@ -35,7 +35,8 @@ def open_channel(
     if role is Role.SPU_COMPUTE:
         senders = [one.dt for one in plan.participants if one.role is Role.SPU_SHARE]
     elif side.dt in plan.receivers:
-        senders = [one.dt for one in plan.linked if one.role is Role.SPU_COMPUTE]
+        computing = [one.dt for one in plan.linked if one.role in (Role.SPU_COMPUTE, Role.ROSETTA)]
+        senders = [dt for dt in computing if dt != side.dt]
     return ControlChannel(
         side.dt,
         certificate,
@@ -94,6 +95,7 @@ def engine_job(
         rows=rows,
         shapes=shapes,
         progress_seconds=settings.deadlines.progress,
+        start_seconds=settings.deadlines.start,
     )
 
 

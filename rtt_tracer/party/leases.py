@@ -23,6 +23,7 @@ OUTAGES = frozenset(
         Reason.RECORDER_UNREACHABLE,
         Reason.STALE_VIEW,
         Reason.ROLLED_BACK_VIEW,
+        Reason.NODES_DISAGREE,
         Reason.STATE_UNAVAILABLE,
     }
 )

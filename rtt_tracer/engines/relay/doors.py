@@ -97,7 +97,7 @@ class Inward:
             if peer is None:
                 raise WrongCertificateError("its certificate is nobody's of this run")
         except (OSError, ValueError, WrongCertificateError) as error:
-            log(f"a stray connection from {address[0]} was refused: {error}")
+            log(f"a stray connection from {address[0]} was refused: {in_words(error)}")
             sock.close()
             return
         finally:
@@ -107,6 +107,15 @@ class Inward:
         except OSError as error:
             log(f"a connection from {peer} could not be carried on: {error}")
             outer.close()
+
+
+def in_words(error: Exception) -> str:
+    """Return why a handshake failed; OpenSSL's own words say little to people."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "its certificate is not the one that was introduced"
+    if isinstance(error, ssl.SSLError) and "ALERT_UNKNOWN_CA" in str(error.reason):
+        return "it does not take this party's certificate for the one that was introduced"
+    return str(error)
 
 
 def connect_inside(folder: int, name: str) -> socket.socket:
@@ -161,8 +170,8 @@ class Outward:
                 outer = reach(self._peer, self._tls)
                 outer.sendall(self._greeting)
             except (OSError, WrongCertificateError) as error:
-                if str(error) != why:
-                    why = str(error)
+                if in_words(error) != why:
+                    why = in_words(error)
                     log(f"{self._peer} can't be reached: {why}")
                 if time.monotonic() > deadline:
                     inner.close()

@@ -68,7 +68,7 @@ def test_wrong_certificate(ground: Ground) -> None:
 
 
 def test_wrong_certificate_at_the_engines_link(ground: Ground) -> None:
-    ground.configure(start=30, progress=20)
+    ground.configure(start=60, progress=15)
     run = ground.ask(epochs=LONG)
 
     with_trick(ground, run, "wrong_link_certificate")

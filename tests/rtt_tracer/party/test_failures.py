@@ -21,7 +21,7 @@ LONG = 150
 
 def test_party_that_never_comes(ground: Ground) -> None:
     missing = ground.computes[2]
-    ground.configure(peers=20)
+    ground.configure(peers=12)
     run = ground.ask(epochs=LONG)
 
     run.start(missing)

@@ -55,7 +55,7 @@ def test_chain_away_for_a_moment(ground: Ground) -> None:
 
 def test_recorder_away(ground: Ground) -> None:
     """Nobody goes on without a log; what was signed waits on disk for the next party."""
-    ground.configure(stage=20, lease=15)
+    ground.configure(stage=14, lease=10)
     run = ground.run(epochs=LONG)
     run.in_the_middle()
 
