@@ -1,4 +1,4 @@
-"""The README's by-hand path, as it is written, from an installed wheel."""
+"""The README's by-hand paths, as they are written, from an installed wheel."""
 
 import contextlib
 import os
@@ -11,10 +11,44 @@ from pathlib import Path
 
 import pytest
 
+from datatoken.chain.anvil import find_anvil
+
 ROOT = Path(__file__).parents[2]
-BLOCK = re.compile(
-    r"<!-- by hand: begin -->\n```bash\n(.*?)\n```\n<!-- by hand: end -->", re.DOTALL
-)
+EXTRAS = ("flower", "mpc", "service", "examples")
+KEPT = ("HOME", "LANG", "SSL_CERT_FILE", "npm_config_registry", "DATATOKEN_ANVIL")
+
+
+def block(name: str) -> str:
+    """Return the commands of a block."""
+    pattern = rf"<!-- {name}: begin -->\n```bash\n(.*?)\n```\n<!-- {name}: end -->"
+    match = re.search(pattern, (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert match, f"the README has its block {name!r}"
+    return match[1]
+
+
+def run_block(name: str, bin_folder: Path, folder: Path) -> str:
+    """Run a block in a folder; return what it prints, with the logs of its programs."""
+    environment = {name: os.environ[name] for name in KEPT if name in os.environ}
+    environment["PATH"] = f"{bin_folder}:{os.environ['PATH']}"
+    process = subprocess.Popen(
+        ["bash", "-euo", "pipefail", "-c", block(name)],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        out, _ = process.communicate(timeout=840)
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # the block's background programs
+            os.killpg(process.pid, signal.SIGTERM)
+        stop = [str(bin_folder / "datatoken"), "down"]
+        subprocess.run(stop, cwd=folder, env=environment, capture_output=True, timeout=60)
+    logs = "\n".join(f"== {p.name}\n{p.read_text()[-1500:]}" for p in folder.glob("*.log"))
+    assert process.returncode == 0, f"{out[-4000:]}\n{logs}"
+    return out
 
 
 def find_uv() -> str:
@@ -38,7 +72,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(uv, "venv", "--quiet", "--python", sys.executable, str(folder / "venv"))
     wheel = next(folder.glob("*.whl"))
     constraints = folder / "constraints.txt"
-    extras = [f"--extra={name}" for name in ("flower", "service", "examples")]
+    extras = [f"--extra={name}" for name in EXTRAS]
     run(
         uv, "export", "--quiet", "--frozen", "--no-hashes", "--no-emit-project", "--no-dev",
         *extras, "--output-file", str(constraints),
@@ -46,7 +80,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = folder / "venv" / "bin" / "python"
     run(
         uv, "pip", "install", "--quiet", "--python", str(python), "--constraints",
-        str(constraints), f"{wheel}[flower,service,examples]",
+        str(constraints), f"{wheel}[{','.join(EXTRAS)}]",
     )  # fmt: skip
     return python.parent
 
@@ -63,29 +97,27 @@ def test_the_wheel_installs_no_stray_top_level_package(installed):
 @pytest.mark.timeout(900)
 def test_by_hand_path_runs_as_it_is_written(installed, tmp_path):
     """Acceptance: 67, 68, 70, 71, 72, 73, 74, 75, 76, 77, 79, 95."""
-    match = BLOCK.search((ROOT / "README.md").read_text(encoding="utf-8"))
-    assert match, "the README has its by-hand block"
-    keep = ("HOME", "LANG", "SSL_CERT_FILE", "npm_config_registry")
-    environment = {name: os.environ[name] for name in keep if name in os.environ}
-    environment["PATH"] = f"{installed}:{os.environ['PATH']}"
-    process = subprocess.Popen(
-        ["bash", "-euo", "pipefail", "-c", match[1]],
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        out, _ = process.communicate(timeout=840)
-    finally:
-        with contextlib.suppress(ProcessLookupError):  # the block's background programs
-            os.killpg(process.pid, signal.SIGTERM)
-        stop = [str(installed / "datatoken"), "down"]
-        subprocess.run(stop, cwd=tmp_path, env=environment, capture_output=True, timeout=60)
-    logs = "\n".join(f"== {p.name}\n{p.read_text()[-1500:]}" for p in tmp_path.glob("*.log"))
+    out = run_block("by hand", installed, tmp_path)
 
-    assert process.returncode == 0, f"{out[-4000:]}\n{logs}"
     assert "completed" in out
     assert "rounds logged: 4" in out, "train and evaluate, twice"
+
+
+@pytest.mark.spu
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_by_hand_path_of_mpc_runs_as_it_is_written(installed, tmp_path, monkeypatch):
+    """Acceptance: 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 64, 65."""
+    engine = ROOT / ".engines" / "spu"
+    assert (engine / "bin" / "python").exists(), "make spu"
+    (tmp_path / ".engines").mkdir()
+    (tmp_path / ".engines" / "spu").symlink_to(engine)
+    monkeypatch.setenv("DATATOKEN_ANVIL", str(find_anvil()))
+
+    out = run_block("by hand, MPC", installed, tmp_path)
+
+    assert re.search(r"protocol +CHEETAH", out)
+    assert re.search(r"logged +yes", out)
+    assert "rounds logged: 4" in out, "the sharing and three epochs"
+    assert float(out.rsplit("AUC on held-out rows: ", 1)[1].split()[0]) > 0.7
+    assert not list(tmp_path.glob("state-compute-*/runs/*/work")), "no share stays"
