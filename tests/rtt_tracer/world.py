@@ -31,6 +31,7 @@ from datatoken.types import Hex32, Scalar
 from rtt_tracer import operations as shipped
 from rtt_tracer.bundle import bundle_folder, bundle_function
 from rtt_tracer.document import function_source, read_source, source_fields
+from rtt_tracer.engines.base import Role
 from rtt_tracer.requester import Wish, make_wish, sign_wish
 from tests.fl_edge.harness import free_port
 from tests.rtt_tracer.processes import Asset, PartyProcess, left_behind
@@ -41,6 +42,7 @@ from tests.support.world import World, composed, leaf
 
 ROOT = Path(__file__).parents[2]
 SPU = ROOT / ".engines" / "spu" / "bin" / "python"
+ROSETTA = ROOT / ".engines" / "rosetta" / "bin" / "python"
 SHIPPED = Path(shipped.__file__).parent
 _numbers = itertools.count(1)
 _installed: dict[str, Mapping[str, str]] = {}
@@ -49,9 +51,11 @@ _installed: dict[str, Mapping[str, str]] = {}
 def installed(engine: str = "spu") -> Mapping[str, str]:
     """What an engine has installed, read once."""
     if engine not in _installed:
+        from rtt_tracer.engines.rosetta import RosettaEngine
         from rtt_tracer.engines.spu import SpuEngine
 
-        _installed[engine] = SpuEngine(SPU).installed()
+        here = RosettaEngine(ROSETTA) if engine == "rosetta" else SpuEngine(SPU)
+        _installed[engine] = here.installed()
     return _installed[engine]
 
 
@@ -105,7 +109,9 @@ class PartyWorld:
     def register(self, folder: Path, **fields: Any) -> Hex32:
         """Register the operation in a folder."""
         source = read_source(folder)
-        return self._register(bundle_folder(folder), source_fields(source, installed()) | fields)
+        engine = "rosetta" if source.role is Role.ROSETTA else "spu"
+        own = source_fields(source, installed(engine))
+        return self._register(bundle_folder(folder), own | fields)
 
     def shipped(self, name: str) -> Hex32:
         """Register a shipped operation by its folder's name."""
@@ -115,6 +121,13 @@ class PartyWorld:
         """Register a JAX function of a user's file."""
         fields = source_fields(function_source(path, function), installed())
         return self._register(bundle_function(path, function), fields)
+
+    def script(self, path: Path) -> Hex32:
+        """Register a user's Rosetta script."""
+        from rtt_tracer.engines.rosetta.source import bundle_script, script_source
+
+        fields = source_fields(script_source(path), installed("rosetta"))
+        return self._register(bundle_script(path), fields)
 
     def _register(self, bundle: bytes, fields: Mapping[str, Any]) -> Hex32:
         administrator = self.world.administrator
@@ -185,7 +198,7 @@ class PartyWorld:
                 "delegation": "delegation.json",
             },
             "network": {"host": "127.0.0.1"},
-            "engines": {"spu": str(SPU)},
+            "engines": {"spu": str(SPU), "rosetta": str(ROSETTA)},
             "deadlines": {**self.deadlines, **deadlines},
         }
         if asset.table is not None:
