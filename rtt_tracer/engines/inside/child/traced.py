@@ -122,13 +122,13 @@ class Traced:
             [spu.Visibility.VIS_SECRET] * len(names),
             lambda _: [prefix + name for name in given],
         )
-        if (
-            coarse := lost(_code(executable).decode(), fraction_bits(self._parameters))
-        ) is not None:
+        coarse = lost(_code(executable).decode(), fraction_bits(self._parameters))
+        if coarse is not None:
+            constant, error = coarse
             raise Failure(
                 OPERATION_UNFIT,
-                f"The compiled operation multiplies by {coarse[0]:.3g}, which is {coarse[1]:.0%} off "
-                "in fixed point: ask for field=FM128 and fraction-bits=40.",
+                f"The compiled operation multiplies by {constant:.3g}, which is {error:.0%} off in "
+                "fixed point: ask for field=FM128 and fraction-bits=40.",
             )
         forms = {n: jax.ShapeDtypeStruct(a.shape, a.dtype) for n, a in given.items()}
         return executable, forms
