@@ -28,7 +28,8 @@ shares are held against what all parties have signed, and that against the job's
 **Examples**
 
     rtt-tracer run 0xJOB… --keystore fintech -p epochs=5 -p protocol=ABY3 \\
-        --service https://bank-a:9443 --service https://bank-b:9443 --certificates services.pem
+        --service https://bank-a:9443 --service https://bank-b:9443 \\
+        --root-certificates services.pem
 
     rtt-tracer run 0xJOB… --keystore fintech --state a-data --state b-data …
 
@@ -47,7 +48,10 @@ def run(
         list[str] | None, typer.Option(help="Address of an asset service; may be repeated.")
     ] = None,
     certificates: Annotated[
-        Path | None, typer.Option(help="The services' certificates (PEM): the only ones trusted.")
+        Path | None,
+        typer.Option(
+            "--root-certificates", help="The services' certificates (PEM): the only ones trusted."
+        ),
     ] = None,
     state: Annotated[
         list[Path] | None,

@@ -35,12 +35,7 @@ def launch(loaded: LoadedService, ready: Callable[[Ready], None]) -> None:
         store=first.store,
         state=loaded.at(file.state),
         signer=signer,
-        assets=[
-            AssetSettings(
-                one.party.dt, read_delegation(Path(one.party.node.delegation)), one.policy
-            )
-            for one in loaded.hosted
-        ],
+        assets=[_asset(one) for one in loaded.hosted],
         owner=_owner(loaded, stand_in=stand_in),
         host=file.host,
         port=file.port,

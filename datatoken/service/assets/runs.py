@@ -158,7 +158,8 @@ class RunDesk:
 
     def _again(self, account: Address, id_: str) -> JobRun:
         records = self._book.runs(id_)
-        if not any(record.active for record in records):
+        # A party that has said its last word may take a moment to go.
+        if all(record.status.state.final for record in records):
             raise _replayed(records[0].run.request)
         return self.get(account, id_)
 

@@ -106,7 +106,7 @@ class Runs:
             command += ["--service", host.endpoint]
         for name, value in parameters.items():
             command += ["--parameter", f"{name}={value}"]
-        command += ["--certificates", str(trusted), "--spu", str(engine_python("spu"))]
+        command += ["--root-certificates", str(trusted), "--spu", str(engine_python("spu"))]
         command += ["--deployment", str(world.deployment_path), "--store", str(world.store_path)]
         command += ["--folder", str(c.folder), "--keystore", str(c.keystore)]
         return [*command, "--password-file", str(c.password_file), "--out", str(out)]

@@ -102,7 +102,7 @@ def test_from_the_request_for_grants_to_the_opened_model(banks: Banks, tmp_path:
     job = world.post(algorithm)
     options = [f"-p{name.replace('_', '-')}={value}" for name, value in CHEETAH.items()]
     done = fintech(
-        "run", job, "-pepochs=4", *options, f"--certificates={tmp_path / 'services.pem'}",
+        "run", job, "-pepochs=4", *options, f"--root-certificates={tmp_path / 'services.pem'}",
         "--spu", str(SPU), "--out", str(tmp_path / "out"),
     )  # fmt: skip
 
@@ -160,7 +160,7 @@ def test_request_without_a_grant_starts_no_party_anywhere(banks: Banks, tmp_path
     options = [f"-p{name.replace('_', '-')}={value}" for name, value in CHEETAH.items()]
 
     done = fintech(
-        "run", job, "-pepochs=1", *options, f"--certificates={tmp_path / 'services.pem'}",
+        "run", job, "-pepochs=1", *options, f"--root-certificates={tmp_path / 'services.pem'}",
         "--spu", str(SPU),
     )  # fmt: skip
 
