@@ -16,7 +16,15 @@ import struct
 import threading
 import time
 
-from .doors import HANDSHAKE_SECONDS, RETRY_SECONDS, Outward, Peer, WrongCertificateError, reach
+from .doors import (
+    HANDSHAKE_SECONDS,
+    RETRY_SECONDS,
+    Outward,
+    Peer,
+    WrongCertificateError,
+    in_words,
+    reach,
+)
 from .setup import Setup, listen, thread
 from .words import CERTIFICATE_REFUSED, PEER_MISSING, Meeting, Words
 
@@ -74,6 +82,7 @@ class Hub:
         self._setup, self._meeting = setup, meeting
         self._diallers: queue.Queue[socket.socket] = queue.Queue()
         self._port = int(setup.config["hello"]["port"])
+        self._patience = float(setup.config["hello"]["patience"])
 
     def take(self, peer: Peer, outer: ssl.SSLSocket) -> None:
         """Take over a connection from a peer."""
@@ -95,7 +104,7 @@ class Hub:
             except (ssl.SSLError, WrongCertificateError) as error:
                 refused = refused or now
                 if now > refused + REFUSED_SECONDS:
-                    self._setup.log(f"{peer} shows another certificate: {error}")
+                    self._setup.log(f"{peer} can't be reached: {in_words(error)}")
                     word = f"rank {peer.rank} shows another certificate than it introduced"
                     self._meeting.fail(CERTIFICATE_REFUSED, word)
                     return
@@ -105,13 +114,13 @@ class Hub:
                 outer.sendall(WORDS)
                 self._talk(peer, outer)
                 return
-            if now > begun + self._setup.seconds:
+            if now > begun + self._patience:
                 return
             time.sleep(RETRY_SECONDS)
 
     def expect(self) -> None:
         """Give up when a peer has not come in time."""
-        time.sleep(self._setup.seconds)
+        time.sleep(self._patience)
         if lacking := self._meeting.lacking:
             names = ", ".join(str(self._setup.peers[rank]) for rank in lacking)
             self._meeting.fail(PEER_MISSING, f"{names} did not come in time")

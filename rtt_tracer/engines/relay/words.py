@@ -115,7 +115,7 @@ class Meeting:
             self._greeted(rank, word["hello"])
         elif "failed" in word:
             code = str(word["failed"])[:64]
-            known = code if code == PREFLIGHT_MISMATCH else PEER_LOST
+            known = code if code in (PREFLIGHT_MISMATCH, PEER_MISSING) else PEER_LOST
             self.fail(known, f"rank {rank} has stopped: {code}")
         elif "done" in word:
             self._finished(rank)

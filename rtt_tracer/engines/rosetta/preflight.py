@@ -18,6 +18,8 @@ from rtt_tracer.program import Program
 PROTOCOLS = ("SecureNN",)
 PARTIES = 3
 FRACTION_BITS, LEAST_BITS, MOST_BITS = 16, 8, 20
+STARTING = 0.75
+"""Of the time to be ready: how long the others are waited for."""
 PORT = 21_120
 """Where rank 0 listens in the empty network; the other ranks follow."""
 
@@ -87,7 +89,12 @@ def hello(job: EngineJob, program: Program, engine: str, ports: Ports) -> dict[s
         "number of stages": program.stage_count(job.parameters),
         **{f"parameter {name}": value for name, value in job.parameters.items()},
     }
-    return {"same": same, "input": job.column_owner, "port": ports.by_rank[rank]}
+    return {
+        "same": same,
+        "input": job.column_owner,
+        "port": ports.by_rank[rank],
+        "patience": min(job.progress_seconds, job.start_seconds * STARTING),
+    }
 
 
 def program_digest(bundle: Path) -> str:
@@ -128,6 +135,8 @@ def write_files(job: EngineJob, program: Program, ports: Ports) -> None:
         "fraction_bits": precision,
         "rows": job.rows,
         "stages": program.stage_count(job.parameters),
+        "outputs": [one.name for one in program.outputs],
+        "bounds": {one.name: one.bound for one in program.outputs if one.bound is not None},
         "config": str(config),
         "peers": ports.others(rank),
         "unconfined": ports.unconfined,

@@ -33,22 +33,26 @@ def reconstruct(folders: Sequence[Path], out: Path) -> None:
     for name in ("agreed", "fraction_bits"):
         if first[name] != second[name]:
             raise _wrong("the shares are of different runs")
-    if [one["rank"] for one in manifests] != [0, 1] or _shapes(first) != _shapes(second):
+    if [one["rank"] for one in manifests] != [0, 1] or _outputs(first) != _outputs(second):
         raise _wrong("the shares do not fit together")
     bits = int(first["fraction_bits"])
     found: dict[str, Any] = {}
-    for name, shape in _shapes(first).items():
-        found[name] = _open([one / f"{name}.share" for one in folders[:HOLDERS]], shape, bits)
+    for name, (shape, bound) in _outputs(first).items():
+        paths = [folder / f"{name}.share" for folder in folders[:HOLDERS]]
+        found[name] = _open(paths, shape, bits, bound)
     np.savez(out, **found)
 
 
-def _open(paths: list[Path], shape: tuple[int, ...], bits: int) -> "np.ndarray[Any, Any]":
+def _open(
+    paths: list[Path], shape: tuple[int, ...], bits: int, bound: float | None
+) -> "np.ndarray[Any, Any]":
     try:
         parts = [np.frombuffer(path.read_bytes(), RING).reshape(shape) for path in paths]
     except (OSError, ValueError):
         raise _wrong(f"{paths[0].name} is missing or of another shape") from None
     values: np.ndarray[Any, Any] = (parts[0] + parts[1]).view(SIGNED) / float(1 << bits)
-    if values.size and float(np.abs(values).max()) >= 2.0 ** (LARGEST_BITS - 2 * bits):
+    largest = 2.0 ** (LARGEST_BITS - 2 * bits) if bound is None else bound
+    if values.size and float(np.abs(values).max()) > largest:
         raise _wrong(f"{paths[0].stem} was not computed right: a value is out of range")
     return values
 
@@ -63,8 +67,9 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _shapes(manifest: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-    return {one["name"]: tuple(one["shape"]) for one in manifest["outputs"]}
+def _outputs(manifest: dict[str, Any]) -> dict[str, tuple[tuple[int, ...], float | None]]:
+    """Return shape and bound by name."""
+    return {one["name"]: (tuple(one["shape"]), one.get("bound")) for one in manifest["outputs"]}
 
 
 def _wrong(why: str) -> RunFailedError:

@@ -210,3 +210,35 @@ def ended(process: EngineProcess) -> EngineEvent:
     event = heard(process)
     assert event.event == "end", event
     return event
+
+
+def listening() -> set[tuple[str, int]]:
+    """Return where this process and all below it listen, in this network namespace."""
+    here = str(Path("/proc/self/ns/net").readlink())
+    inodes, parents = set(), {os.getpid()}
+    for pid, parent in _processes():
+        if parent not in parents and pid not in parents:
+            continue
+        parents.add(pid)
+        with contextlib.suppress(OSError):
+            if str(Path(f"/proc/{pid}/ns/net").readlink()) == here:
+                inodes |= {str(one.readlink()) for one in Path(f"/proc/{pid}/fd").iterdir()}
+    found = set()
+    for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[3] == "0A" and f"socket:[{fields[9]}]" in inodes:
+            address, port = fields[1].split(":")
+            host = ".".join(str(byte) for byte in reversed(bytes.fromhex(address)))
+            found.add((host, int(port, 16)))
+    return found
+
+
+def _processes() -> list[tuple[int, int]]:
+    """Return (process, parent), parents first."""
+    found = []
+    for one in Path("/proc").iterdir():
+        if one.name.isdecimal():
+            with contextlib.suppress(OSError, ValueError):
+                stat = (one / "stat").read_text().rpartition(")")[2].split()
+                found.append((int(one.name), int(stat[1]), int(stat[19])))
+    return [(pid, parent) for pid, parent, _ in sorted(found, key=lambda one: one[2])]

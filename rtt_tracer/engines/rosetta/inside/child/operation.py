@@ -87,13 +87,20 @@ class Stages:
         """Leave the outputs as shares; return the manifest, which names their digests."""
         party = self._party
         listed: List[Dict[str, Any]] = []
-        for name, found in sorted(self._code.outputs().items()):
+        given = self._code.outputs()
+        declared = party.job["outputs"]
+        if declared and set(given) != set(declared):
+            raise Failed("OPERATION_UNFIT", "the operation gives other outputs than it declares")
+        for name, found in sorted(given.items()):
             values = np.asarray(found, object)
             if party.rank in HOLDERS:
                 content = shares.fresh(values, party.rank, party.mask, name)
                 (RESULTS / (name + ".share")).write_bytes(content)
                 digest = "0x" + hashlib.sha256(content).hexdigest()
-                listed.append({"name": name, "shape": list(values.shape), "sha256": digest})
+                entry = {"name": name, "shape": list(values.shape), "sha256": digest}
+                if name in party.job["bounds"]:
+                    entry["bound"] = party.job["bounds"][name]
+                listed.append(entry)
         job = party.job
         manifest = {
             "format": 1,

@@ -122,6 +122,8 @@ def _write_tables(party: "Party") -> None:
         given["y-file"] = [label]
     root = PLACE.parent.resolve()
     for name, chosen in given.items():
+        if name not in parameters:  # the script reads no such file
+            continue
         path = (PLACE.resolve() / parameters[name].replace("{rank}", str(rank))).resolve()
         if root not in path.parents:
             raise Failed("PROGRAM_FAILED", f"{name} leads out of the script's folder")
