@@ -95,7 +95,7 @@ def test_receipt_of_an_earlier_run_is_not_taken_for_this_one(ground: Ground, fin
 
 
 def test_replayed_request_starts_nothing_a_second_time(ground: Ground, finished: Run) -> None:
-    """Replayed request. Acceptance: 112"""
+    """Threat: replayed request. Acceptance: 112"""
     before = {one.asset.dt: one.status for one in finished.parties}
     rounds = ground.world.logged(finished.job)
 
@@ -124,7 +124,7 @@ def test_replayed_request_at_a_party_that_lost_its_memory(
 
 
 def test_swapped_bundle_after_approval(ground: Ground) -> None:
-    """The store gives other bytes than the registered ones. Acceptance: 65, 103"""
+    """Threat: swapped bundle after approval, in the store. Acceptance: 65, 103"""
     run = ground.ask(epochs=1)
     bundle = _bundle_file(ground, ground.computes[0].operation)
     content = bundle.read_bytes()
@@ -140,7 +140,7 @@ def test_swapped_bundle_after_approval(ground: Ground) -> None:
 
 
 def test_stray_connections_disturb_nobody(ground: Ground, tmp_path: Path) -> None:
-    """Plain text, noise, TLS without a certificate and with a rogue one: to every port."""
+    """Threat: stray connection to a party: plain text, noise, TLS without or with a rogue one."""
     run = ground.run(epochs=4)
     for party in run.parties:
         party.wait_for("introduced")

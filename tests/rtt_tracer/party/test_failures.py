@@ -93,7 +93,7 @@ def test_operator_stops_a_party_that_waits_for_the_others(ground: Ground) -> Non
 
 @pytest.mark.parametrize("which", [0, 3])
 def test_revoked_mid_run(ground: Ground, which: int) -> None:
-    """A grant that is withdrawn between two epochs. Acceptance: 104, 105"""
+    """Threat: revoked mid-run, between two epochs. Acceptance: 104, 105"""
     owner = ground.assets[which]
     run = ground.run(epochs=LONG)
     run.in_the_middle()

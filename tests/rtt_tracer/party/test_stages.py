@@ -125,9 +125,13 @@ def test_party_with_another_agreement_stops_before_a_share_leaves(table: Table) 
     assert all(seat.counted == [] for seat in table.seats.values())
 
 
-@pytest.mark.parametrize("reason", [Reason.GRANT_REVOKED, Reason.JOB_NOT_OPEN])
-def test_revoked_mid_run_ends_the_run_at_every_party(table: Table, reason: Reason) -> None:
-    """Acceptance: 105"""
+@pytest.mark.parametrize(
+    "reason", [Reason.GRANT_REVOKED, Reason.GRANT_EXPIRED, Reason.JOB_NOT_OPEN]
+)
+def test_revoked_or_expired_mid_run_ends_the_run_at_every_party(
+    table: Table, reason: Reason
+) -> None:
+    """Threats: revoked mid-run, expired mid-run. Acceptance: 105"""
     owner = table.sharers[0]
     table.sit()
     table.gate = lambda dt, stage, now: reason if dt == owner and stage >= 2 else None
