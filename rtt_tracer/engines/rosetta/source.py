@@ -90,6 +90,11 @@ def _check(tree: ast.Module, path: Path) -> None:
                 f"{path} imports {name}, which lies beside it: a script is one file.",
                 "Make a folder of modules with operation.json, and publish that.",
             )
+    for call in _calls(tree, "private_console_input"):
+        raise BadInputError(
+            f"{path} asks at a console (line {call.lineno}), and a party has none.",
+            "Read the owner's rows from a file: PrivateDataset(…).load_data(file_x, file_y).",
+        )
     for call in _calls(tree, "activate"):
         wanted = call.args[0] if call.args else None
         if isinstance(wanted, ast.Constant) and wanted.value not in (PROTOCOL, None):

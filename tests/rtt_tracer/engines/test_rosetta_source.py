@@ -114,6 +114,7 @@ def test_names_of_files_are_read_off_plain_expressions(
     [
         ("import numpy\n", "does not import latticex.rosetta"),
         ("import latticex.rosetta as rtt\nrtt.activate('Helix')\n", "activates 'Helix'"),
+        ("import latticex.rosetta as rtt\nrtt.private_console_input(0)\n", "asks at a console"),
         ("import latticex.rosetta as rtt\nif (n := 1): pass\n", "can't be read as Python 3.6"),
         ("import latticex.rosetta\nimport util\n", "imports util, which lies beside it"),
     ],
