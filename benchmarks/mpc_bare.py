@@ -1,7 +1,7 @@
 """The engines' processes alone: no gate, no control channel, no chain, no recorder, no sandbox.
 
-What is left is what any SPU or Rosetta job has: one process a party, an encrypted link, and
-somebody who starts them. Used by `benchmarks.mpc_overhead`.
+What is left is what any SPU or Rosetta job has: one process a party, a link, and somebody who
+starts them. Used by `benchmarks.mpc_overhead`.
 """
 
 import contextlib
@@ -34,8 +34,8 @@ CHILD = Path(__file__).resolve().with_name("mpc_bare_child.py")
 ENDPOINTS = "endpoints.json"
 
 
-class OwnLink(SpuEngine):
-    """SPU on a link of its own, without the relay of a governed party."""
+class PlainLink(SpuEngine):
+    """SPU on its own link in plain text, without the relay of a governed party."""
 
     @contextlib.contextmanager
     def prepare(self, job: EngineJob) -> Iterator[Launch]:

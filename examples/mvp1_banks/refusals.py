@@ -30,8 +30,8 @@ EXPECTED: dict[str, frozenset[str]] = {
     REPLAYED: frozenset({Reason.REQUEST_REPLAYED}),
     FORGED: frozenset({Reason.REQUEST_SIGNATURE}),
     PAUSED: frozenset({Reason.JOB_NOT_OPEN}),
-    SWAPPED: frozenset({Reason.OPERATION_MISMATCH, Reason.STORE_UNREACHABLE}),
-    # A's own gate says the first, all others the second: whoever looks first stops the run.
+    SWAPPED: frozenset({Reason.OPERATION_MISMATCH}),
+    # A's gate says the first, the others' gates the second: whoever looks first stops the run.
     REVOKED: frozenset({Reason.GRANT_REVOKED, Reason.TOO_FEW_PARTICIPANTS}),
     AFTER: frozenset({Reason.GRANT_REVOKED}),
 }
