@@ -3,7 +3,7 @@
 import json
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -12,6 +12,7 @@ import httpx
 
 from datatoken.errors import LocalEnvironmentError
 from datatoken.roles.owner import AssetOwner
+from datatoken.service.assets.processes import LOCK, PartyProcess
 from datatoken.types import Hex32
 from examples.support.accounts import Account
 from examples.support.credit import KEY
@@ -23,6 +24,9 @@ from rtt_tracer.settings import EngineSettings
 
 KEEP_WORK = {"DATATOKEN_KEEP_WORK": "1"}
 """So that a demo can show what lay where; without it a run removes its work folder."""
+
+PARTY_SECONDS = 10.0
+"""For a party to tell its peers and end by itself."""
 
 DELEGATED_SECONDS = 7 * 24 * 3600
 Domain = Literal["private", "federated"]
@@ -142,6 +146,19 @@ def start_host(
     command = [program("rtt-tracer"), "service", "--config", str(settings)]
     host.process = processes.start(host.name, command, environment)
     return host.process
+
+
+def end_parties(hosts: Iterable[Host]) -> None:
+    """End every party that services have started: a service that stops lets them go on."""
+    folders = [lock.parent for host in hosts for lock in host.folder.rglob(LOCK)]
+    living = [party for party in map(PartyProcess, folders) if party.alive()]
+    for party in living:
+        party.terminate()
+    deadline = time.monotonic() + PARTY_SECONDS
+    while any(party.alive() for party in living) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for party in living:
+        party.kill()
 
 
 def wait_for_hosts(hosts: list[Host]) -> None:

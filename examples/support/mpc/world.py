@@ -25,6 +25,7 @@ from examples.support.mpc.hosts import (
     KEEP_WORK,
     Host,
     Mode,
+    end_parties,
     engine_settings,
     start_host,
     wait_for_hosts,
@@ -73,6 +74,11 @@ class CreditWorld(Ground):
         return RecorderRef(
             account=self.accounts["recorder"].address, endpoint=endpoint_of(self.recorder_port)
         )
+
+    def close(self) -> None:
+        """End the parties that still run, close connections, stop the chain."""
+        end_parties(self.hosts.values())
+        super().close()
 
     def fintech(self) -> AlgorithmProvider:
         """Return C as the owner of algorithms."""
