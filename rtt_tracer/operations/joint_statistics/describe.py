@@ -17,8 +17,15 @@ class Description:
 
         Inputs are those of Secret-Sharing with encoding ``statistics``: numbers of mean 0 and
         deviation 1, their moments, and bins of 0 and 1.
+
+        Raises
+        ------
+        ValueError
+            When there are no statistics, or of too few rows to be told.
         """
         found: dict[str, Any] = {}
+        if min(array.shape[0] for array in inputs.values()) < parameters["min-cell"]:
+            raise ValueError("the tables have fewer rows than min-cell: moments would describe few")
         if numbers := named(inputs, "x"):
             x = side_by_side(inputs, numbers)
             parts = [inputs[f"moments{name[1:]}"][: inputs[name].shape[1]] for name in numbers]

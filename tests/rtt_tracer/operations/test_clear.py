@@ -150,3 +150,11 @@ def test_counts_without_labels(tmp_path: Path) -> None:
     assert counts.shape[1] == 1
     names = reading.bin_names([SCHEMA_A, SCHEMA_B], parameters)
     assert counts[[column == "age" for column, _ in names]].sum() == 400
+
+
+def test_a_handful_of_rows_is_not_described(tmp_path: Path) -> None:
+    """The mean of nine customers says something of each of them."""
+    parameters = defaults("secret_sharing", "joint_statistics") | {"encoding": "statistics"}
+
+    with pytest.raises(AssertionError, match="fewer rows than min-cell"):
+        clear(tmp_path, "joint_statistics", shared(parameters, 9), parameters)
