@@ -149,7 +149,7 @@ def engine_processes(party: PartyProcess) -> list[int]:
             words = (Path("/proc") / str(pid) / "cmdline").read_bytes()
         except OSError:
             continue
-        if b"from child.main" in words:
+        if b"from child." in words:
             found.append(pid)
     assert found, party.report()
     return found
