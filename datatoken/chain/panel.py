@@ -79,8 +79,20 @@ class Panel:
         quorum = self.rules.quorum
         return gather(self.endpoints, work, enough, deadline, quorum=quorum, patience=patience)
 
-    def agree(self, what: str, work: Callable[[Endpoint, Rpc], _T], deadline: float) -> _T:
+    def agree(
+        self,
+        what: str,
+        work: Callable[[Endpoint, Rpc], _T],
+        deadline: float,
+        *,
+        settled: bool = True,
+    ) -> _T:
         """Return the answer that a quorum gives; who says something else is noted.
+
+        Parameters
+        ----------
+        settled : bool
+            False where honest nodes may differ for a moment: nobody is blamed then.
 
         Raises
         ------
@@ -93,19 +105,23 @@ class Panel:
         found = self.ask(work, lambda answers: agreed(answers, quorum) is not None, deadline)
         answer = agreed(found.answers, quorum)
         if answer is None:
-            raise self.no_quorum(what, found)
-        self._note([url for url, given in found.answers.items() if given != answer], what)
+            raise self.no_quorum(what, found, settled=settled)
+        if settled:
+            self._note([url for url, given in found.answers.items() if given != answer], what)
         return answer
 
     def enough(self, answers: Mapping[str, object]) -> bool:
         """Tell whether a quorum has answered, whatever it said."""
         return len(answers) >= self.rules.quorum
 
-    def no_quorum(self, what: str, found: Gathered[Any]) -> ChainUnreachableError:
+    def no_quorum(
+        self, what: str, found: Gathered[Any], *, settled: bool = True
+    ) -> ChainUnreachableError:
         """Return the error for a question that no quorum answers alike."""
         if not self.enough(found.answers):
             return self.too_few(what, found)
-        self._note(found.answers, what)
+        if settled:
+            self._note(found.answers, what)
         return NodesDisagreeError(
             f"Fewer than {self.rules.quorum} of the chain's {len(self.endpoints)} endpoints agree "
             f"on {what}; {len(found.answers)} answered.",

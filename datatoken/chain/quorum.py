@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from datatoken.chain.endpoints import Answer
 from datatoken.chain.essence import FIELDS, essence
 from datatoken.chain.heads import Heads
 from datatoken.chain.panel import Panel, QuorumRules
 from datatoken.chain.pinning import Block, reached_by
 from datatoken.chain.rpc import DEFAULT_TIMEOUT, Rpc, RpcError
 from datatoken.chain.seen import SeenBlocks
-from datatoken.errors import BadInputError, WrongChainError
+from datatoken.errors import BadInputError, NodesDisagreeError, WrongChainError
 
 PATIENCE = 0.5
 """Seconds that the other endpoints get once a quorum has answered; never over timeout / 4."""
@@ -118,19 +119,28 @@ class QuorumRpc(Rpc):
         deadline = self._deadline()
         if not isinstance(block, str):
             raise BadInputError("A quorum pins blocks itself; name a tag or a number.")
-        if block in _TAGS:
-            at = self._heads.pin(block, deadline)
-        else:
-            at = self._heads.at(int(block, 16), deadline)
         fields = {"gas": gas, "sender": sender}
-        answer = self._panel.agree(
-            "a view call",
-            lambda endpoint, rpc: endpoint.call(rpc, to, data, at, fields),
-            deadline,
-        )
+
+        def ask() -> Answer:
+            at = self._block(block, deadline)
+            return self._panel.agree(
+                "a view call",
+                lambda endpoint, rpc: endpoint.call(rpc, to, data, at, fields),
+                deadline,
+            )
+
+        try:
+            answer = ask()
+        except NodesDisagreeError:
+            answer = ask()  # nodes stumble while they take a block in; a liar lies again
         if answer.error is not None:
             raise answer.error
         return answer.content
+
+    def _block(self, named: str, deadline: float) -> Block:
+        if named in _TAGS:
+            return self._heads.pin(named, deadline)
+        return self._heads.at(int(named, 16), deadline)
 
     def request(self, method: str, params: Sequence[Any] = ()) -> Any:
         """Send one request and return its result; which of them need a quorum, see the class."""
@@ -143,11 +153,7 @@ class QuorumRpc(Rpc):
             return super().request(method, params)
         if method == "eth_getBlockByNumber" and params[0] in _TAGS:
             params = [hex(self._heads.pin(params[0], deadline).number), False]
-        return json.loads(
-            self._panel.agree(
-                method, lambda _, rpc: essence(method, rpc.request(method, params)), deadline
-            )
-        )
+        return self._agreed(method, params, deadline)
 
     def chain_id(self) -> int:
         """Return the chain id that a quorum serves."""
@@ -174,6 +180,22 @@ class QuorumRpc(Rpc):
 
     def _deadline(self) -> float:
         return time.monotonic() + self.timeout
+
+    def _agreed(self, method: str, params: Sequence[Any], deadline: float) -> Any:
+        """Return what a quorum answers; a receipt that no quorum has yet is not there yet."""
+        settled = method != "eth_getTransactionReceipt"
+        try:
+            text = self._panel.agree(
+                method,
+                lambda _, rpc: essence(method, rpc.request(method, params)),
+                deadline,
+                settled=settled,
+            )
+        except NodesDisagreeError:
+            if settled:
+                raise
+            return None
+        return json.loads(text)
 
     def _reached(self, method: str, params: Sequence[Any], deadline: float) -> int:
         """Return a number that only grows, as far as a quorum has got."""

@@ -25,12 +25,13 @@ from datatoken.chain.snapshot import (
 )
 from datatoken.chain.words import Words
 from datatoken.errors import ChainUnreachableError
-from datatoken.types import Address, Hex32
+from datatoken.types import ZERO32, Address, Hex32
 
 if TYPE_CHECKING:
     from datatoken.chain.deployment import Deployment
 
 VIEW_GAS = 50_000_000
+RECORDS_AT_ONCE = 1_000
 
 _CHECK = selector("check(bytes32)")
 _TOKEN = selector("token(bytes32)")
@@ -96,9 +97,11 @@ class ChainReader:
                 raise ChainUnreachableError("The chain's endpoints come and go.")
         return words
 
-    def _call_unverified(self, to: Address, data: bytes, least: int) -> Words:
+    def _call_unverified(
+        self, to: Address, data: bytes, least: int, block: str | None = None
+    ) -> Words:
         try:
-            answer = self.rpc.eth_call(to, data, block=self.finality, gas=self.view_gas)
+            answer = self.rpc.eth_call(to, data, block=block or self.finality, gas=self.view_gas)
             return Words(answer, least)
         except ChainUnreachableError:
             # Another node may answer next time: compare its chain id again.
@@ -151,11 +154,37 @@ class ChainReader:
         WrongChainError
             When the endpoint serves another chain.
         """
+        return self._snapshot(job, edges, operations)
+
+    def _snapshot(
+        self,
+        job: Hex32,
+        edges: Sequence[tuple[Hex32, Hex32]],
+        operations: Sequence[Hex32],
+        block: str | None = None,
+    ) -> ChainState:
         data = encode_snapshot(job, edges, operations)
-        words = self._call_unverified(self.network.view, data, SNAPSHOT_LEAST_WORDS)
+        words = self._call_unverified(self.network.view, data, SNAPSHOT_LEAST_WORDS, block)
         refuse_other_chain(snapshot_chain(words), self.network.chain_id, self.rpc.urls[0])
         self._verified.add(self.rpc.answered_by)
         return decode_snapshot(words, job, edges, operations)
+
+    def records(self, dts: Sequence[Hex32]) -> dict[Hex32, Record]:
+        """Return the records of many DTs, all at one block; one RPC for each 1,000 of them.
+
+        Raises
+        ------
+        ChainUnreachableError, WrongChainError
+            As `snapshot`.
+        """
+        found: dict[Hex32, Record] = {}
+        block: str | None = None
+        for start in range(0, len(dts), RECORDS_AT_ONCE):
+            edges = [(dt, ZERO32) for dt in dts[start : start + RECORDS_AT_ONCE]]
+            state = self._snapshot(ZERO32, edges, (), block)
+            block = hex(state.block_number)  # the rest is read where the first part was
+            found.update(state.records)
+        return found
 
     def record(self, dt: Hex32) -> Record:
         """Return the record of a DT; `exists` is false when it was never minted.

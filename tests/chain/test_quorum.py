@@ -319,6 +319,24 @@ class TestLyingNode:
         )
         assert len(events) == 1
 
+    def test_forged_receipt(
+        self, chain: Chain, nodes: list[Proxy], connect: Connect, tmp_path: Path
+    ) -> None:
+        """A receipt that only one node has is none: nothing counts as done that is not."""
+        account = chain.account(enrol=True)
+        receipt = account.send(chain.contracts.market.create_task(fresh()))
+        ask = ("eth_getTransactionReceipt", [receipt.tx_hash])
+        for node in nodes[1:]:
+            node.before = lambda request: (
+                {"result": None} if request["method"] == "eth_getTransactionReceipt" else None
+            )
+
+        assert connect().request(*ask) is None
+        assert connect(urls=[nodes[0].url, nodes[1].url]).request(*ask) is None
+        for node in nodes:
+            node.before = lambda request: None
+        assert connect().request(*ask)["status"] == "0x1"
+
 
 class TestStaleNode:
     """A node that has stopped following the chain."""

@@ -17,7 +17,7 @@ from datatoken.chain.words import Words
 from datatoken.errors import ChainUnreachableError, WrongChainError
 from datatoken.types import ZERO32, AssetKind, JobStatus
 from tests.support.chain import Chain, fresh
-from tests.support.proxy import Proxy, proxy_to
+from tests.support.proxy import Proxy, Request, proxy_to
 
 
 @pytest.fixture
@@ -110,6 +110,28 @@ def test_a_snapshot_of_1000_dts_fits(chain: Chain, proxy: Proxy) -> None:
     assert proxy.methods == ["eth_call"]
     assert len(state.records) == 1000
     assert [state.grants[parent, dt].active for dt in dts] == [True] * 5
+
+
+def test_many_records_are_read_at_one_block(
+    chain: Chain, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Acceptance: 104."""
+    monkeypatch.setattr("datatoken.chain.reader.RECORDS_AT_ONCE", 3)
+    blocks: list[object] = []
+
+    def note(request: Request) -> None:
+        blocks.append(request["params"][1])
+
+    dts = [chain.mint(chain.a) for _ in range(4)] + [fresh() for _ in range(4)]
+    proxy.before = note
+
+    records = ChainReader(Rpc(proxy.url), chain.deployment).records(dts)
+
+    assert [records[dt] for dt in dts[:4]] == [chain.contracts.tokens.token(dt) for dt in dts[:4]]
+    assert [records[dt].exists for dt in dts] == [True] * 4 + [False] * 4
+    assert blocks[0] == "latest"
+    assert len(blocks) == 3
+    assert blocks[1] == blocks[2] != "latest"
 
 
 def test_another_chain_behind_the_endpoint(chain: Chain, proxy: Proxy) -> None:
