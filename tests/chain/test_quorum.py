@@ -1,5 +1,6 @@
 """k of n endpoints agree, or nothing is believed. The nodes are real HTTP servers before anvil."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -204,6 +205,18 @@ class TestLyingNode:
         found = {reader.check(job).status for _ in range(10)}
 
         assert found == {JobStatus.OPEN}
+
+    def test_node_that_equivocates(
+        self, chain: Chain, nodes: list[Proxy], connect: Connect
+    ) -> None:
+        """It says one thing to one question and another to the next. Acceptance: 111."""
+        job, _, _ = chain.simple_job()
+        lie = of_call(close_job)
+        turns = itertools.cycle((True, False))
+        nodes[2].after = lambda request, answer: lie(request, answer) if next(turns) else answer
+        reader = ChainReader(connect(), chain.deployment)
+
+        assert {reader.check(job).status for _ in range(10)} == {JobStatus.OPEN}
 
     def test_forged_answer_and_nobody_to_decide(
         self, chain: Chain, nodes: list[Proxy], connect: Connect
