@@ -3,6 +3,8 @@
 import argparse
 import sys
 
+from datatoken.errors import LocalEnvironmentError
+from examples.support.mpc.hosts import check_engine
 from examples.tutorials.notebooks import TUTORIALS, make_notebook, run_notebooks
 
 
@@ -22,14 +24,24 @@ def main(arguments: list[str]) -> int:
     failed = 0
     for name in parsed.names or TUTORIALS:
         path = make_notebook(name)
-        if parsed.no_run:
-            print(f"{path.name}: made")
+        why_not = "" if parsed.names else _why_not(name)
+        if parsed.no_run or why_not:
+            print(f"{path.name}: made{why_not and f', not run: {why_not}'}")
             continue
         print(f"{path.name}: running …", flush=True)
         done = run_notebooks([path])
         failed |= done.returncode
         print(done.stdout if done.returncode else f"{path.name}: all its assertions hold")
     return 10 if failed else 0
+
+
+def _why_not(name: str) -> str:
+    """Return why a tutorial that nobody asked for by name can't be run here; empty if it can."""
+    try:
+        check_engine("rosetta" if name.endswith("rosetta") else "spu")
+    except LocalEnvironmentError as error:
+        return f"{error.message} {error.hint}"
+    return ""
 
 
 if __name__ == "__main__":
