@@ -161,7 +161,10 @@ class Hub:
 
     def _rosetta(self) -> socket.socket:
         """Connect to Rosetta's own port, which may not be open yet."""
-        inner = self._diallers.get(timeout=self._setup.seconds)
+        try:
+            inner = self._diallers.get(timeout=self._setup.seconds)
+        except queue.Empty:
+            raise OSError("Rosetta has no more sockets to be reached by") from None
         deadline = time.monotonic() + self._setup.seconds
         while True:
             try:

@@ -1,11 +1,18 @@
 """What the relays of a Rosetta run say to each other, without sockets or Rosetta."""
 
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rtt_tracer.engines.relay.words import Meeting, Words, differences
+from rtt_tracer.engines.rosetta.inside.child.guardian import Lines, Watch
 
 SAME = {"precision": 16, "parameter learning-rate": 0.5}
 
@@ -145,3 +152,45 @@ def test_what_differs_is_named_and_short() -> None:
     assert differences({"a": 1, "b": "x" * 500}, {"a": 1, "b": "y" * 500}).startswith("b (yyy")
     assert len(differences({"b": "x" * 500}, {"b": "y" * 500})) < 200
     assert differences({"a": 1}, {"a": 1.5}) == "a (1.5, not 1)"
+
+
+def test_two_words_at_once_are_both_heard_by_the_guardian() -> None:
+    """A peer that is lost right after all were there: the second word must not wait."""
+    link, relay = socket.socketpair()
+    inner, runner = socket.socketpair()
+    read, write = os.pipe()
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    relay.sendall(b'{"linked": {}}\n{"failed": "PEER_LOST", "message": "rank 1 went away"}\n')
+
+    code = Watch(process, Lines(link), Lines(inner), write).run()
+
+    assert code == 1
+    assert process.returncode == -signal.SIGTERM
+    assert runner.recv(100) == b'{"linked": {}}\n'
+    assert json.loads(os.read(read, 1000))["code"] == "PEER_LOST"
+    for sock in (link, relay, inner, runner):
+        sock.close()
+    os.close(read)
+    os.close(write)
+
+
+@pytest.mark.parametrize("code", [0, 1, -9])
+def test_rosetta_that_ends_without_a_word_has_failed(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 0 counts only beside the mark of a finished run."""
+    monkeypatch.chdir(tmp_path)
+    link, relay = socket.socketpair()
+    read, write = os.pipe()
+    end = f"import os; os.kill(os.getpid(), {-code}) if {code} < 0 else os._exit({code})"
+    process = subprocess.Popen([sys.executable, "-c", end])
+
+    found = Watch(process, Lines(link), Lines(relay), write).run()
+
+    assert found == 1
+    said = json.loads(os.read(read, 1000))
+    assert (said["event"], said["code"]) == ("failed", "ENGINE_EXITED")
+    link.close()
+    relay.close()
+    os.close(read)
+    os.close(write)

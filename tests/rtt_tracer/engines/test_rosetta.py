@@ -1,13 +1,16 @@
 """Rosetta with three real parties: an operation by stages, a user's script, nothing in the open."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from rtt_tracer.engines.rosetta import RosettaEngine
 from rtt_tracer.engines.rosetta.source import bundle_script, script_source
 from tests.rtt_tracer.engines.driver import AGREED, bank_tables
 from tests.rtt_tracer.engines.rosetta_driver import (
+    PYTHON,
     STAGES,
     RosettaRun,
     ended,
@@ -101,3 +104,24 @@ def test_a_tutorials_script_runs_unchanged(tmp_path: Path) -> None:
             assert not list(run.results(rank).glob("*.share"))
         with np.load(run.results(1) / "values.npz") as found:
             assert abs(float(found["reveal_1"].ravel()[0]) - tables[1]["y"].mean()) < 1e-3
+
+
+def test_a_switch_lets_it_run_where_no_empty_network_can_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it has ports of the host's, of this run alone, and may use no other."""
+    # Prepare
+    tables = bank_tables(100)
+    with RosettaRun(tmp_path, training(tmp_path), tables) as run:
+        run.engine = RosettaEngine(PYTHON, allow_unconfined=True)
+        monkeypatch.setattr(run.engine, "_confined", False)
+        assert run.engine.missing() is None
+
+        # Execute
+        run.run()
+
+        # Assert
+        jobs = [json.loads((run.work(rank) / "job.json").read_text()) for rank in range(3)]
+        assert all(job["unconfined"] for job in jobs)
+        assert len({port for job in jobs for port in job["peers"]}) == 6
+        assert np.abs(run.open()["weights"] - in_the_clear(tables)).max() < 2e-3

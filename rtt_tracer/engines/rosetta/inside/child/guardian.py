@@ -117,7 +117,9 @@ class Watch:
         """Return the exit code."""
         sources = [self._link, self._inner]
         while self._runner.poll() is None:
-            for source in select.select(sources, [], [], TURN)[0]:
+            # Two words may have come at once: select knows of what is still in the kernel only.
+            ready = [one for one in sources if one.waiting]
+            for source in ready or select.select(sources, [], [], TURN)[0]:
                 word = source.next()
                 if source is self._inner:
                     if word is None:
