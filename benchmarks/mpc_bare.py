@@ -24,6 +24,7 @@ from rtt_tracer.control.certificates import make_certificate
 from rtt_tracer.engines.base import Endpoint, Engine, EngineJob, Launch, Role
 from rtt_tracer.engines.child_process import CODE, environment, write_job
 from rtt_tracer.engines.events import EVENTS_FD, ORDERS_FD, order
+from rtt_tracer.engines.rosetta import RosettaEngine
 from rtt_tracer.engines.spu import SpuEngine
 from rtt_tracer.program import read_program
 from rtt_tracer.tables import PrivateTable
@@ -49,6 +50,15 @@ class PlainLink(SpuEngine):
         (job.folder / ENDPOINTS).write_text(json.dumps(ends), encoding="utf-8")
         command = (str(self._python), "-I", "-B", str(CHILD), str(CODE))
         yield Launch(command, environment(job.folder))
+
+
+class OpenRosetta(RosettaEngine):
+    """Rosetta on the host's own network, on 127.0.0.1: a governed one has a network to itself."""
+
+    _confined = False  # type: ignore[assignment]
+
+    def __init__(self, python: Path) -> None:
+        super().__init__(python, allow_unconfined=True)
 
 
 @dataclass(frozen=True)

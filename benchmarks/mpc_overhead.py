@@ -43,13 +43,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from benchmarks.mpc_bare import Bare, Ended, PlainLink
+from benchmarks.mpc_bare import Bare, Ended, OpenRosetta, PlainLink
 from datatoken.errors import BadInputError, RunFailedError
 from datatoken.types import Hex32, Scalar
 from examples.support.credit import KEY, load_credit
@@ -196,9 +196,7 @@ class Bench:
     def engine(self, setting: Setting) -> Opening:
         """Return the engine of bare runs."""
         if setting.rosetta:
-            from rtt_tracer.engines.rosetta import RosettaEngine
-
-            return cast(Opening, RosettaEngine(engine_python("rosetta")))
+            return OpenRosetta(engine_python("rosetta"))
         python = engine_python("spu")
         return PlainLink(python) if self.link == "plain" else SpuEngine(python)
 
@@ -211,8 +209,7 @@ class Bench:
         """Open what bare runs have left."""
         out = self.folder / f"bare-{self.count}.npz"
         folders = [one.folder / "out" / "results" for one in ended]
-        # Rosetta's third party only helps.
-        self.engine(setting).reconstruct(folders[:2] if setting.rosetta else folders, out)
+        self.engine(setting).reconstruct(folders, out)
         with np.load(out, allow_pickle=False) as values:
             return auc(values["histogram"])
 
