@@ -1,9 +1,11 @@
 """The gate over a real chain, a real store and a real recorder; only the SuperLink is in memory."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +29,7 @@ from fl_edge.supernode.settings import Settings
 from tests.fl_edge.superlink.world import PASSWORD, World
 from tests.fl_edge.supernode.parts import MemoryLink, objects_of, reply_to, request
 from tests.support.chain import Chain, wait_until
+from tests.support.proxy import proxy_to
 
 PREFIX = "refused by data owner: "
 
@@ -42,7 +45,7 @@ class Node:
     gate: Gate
 
     @classmethod
-    def open(cls, world: World, index: int, folder: Path) -> "Node":
+    def open(cls, world: World, index: int, folder: Path, deployment: Path | None = None) -> "Node":
         """Open a node with a key and a delegation of its own."""
         folder.mkdir(parents=True)
         key = Signer.create(folder / "key.json", PASSWORD, work=2)
@@ -52,7 +55,7 @@ class Node:
         settings = Settings(
             superlink="",
             dt=world.leaves[index],
-            deployment=world.chain.deployment_path,
+            deployment=deployment or world.chain.deployment_path,
             store=str(world.store_path),
             state=folder / "state",
             node_key=folder / "key.json",
@@ -228,6 +231,40 @@ def test_one_chain_read_when_nothing_has_changed(nodes: list[Node]) -> None:
     before = rpc.calls
     assert nodes[0].ask(message(run, "evaluate")) is None
     assert rpc.calls - before == 1
+
+
+def test_a_gate_behind_three_nodes_of_the_chain_that_lie(world: World, tmp_path: Path) -> None:
+    """One liar changes nothing; two that contradict each other are refused. Acceptance: 111."""
+
+    def forged(byte: int) -> Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]]:
+        def lie(request: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+            if request["method"] != "eth_call" or "result" not in answer:
+                return answer
+            return {**answer, "result": answer["result"][:-2] + f"{byte:02x}"}
+
+        return lie
+
+    def honest(request: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+        return answer
+
+    with ExitStack() as stack:
+        chain = [stack.enter_context(proxy_to(world.chain.url)) for _ in range(3)]
+        file = tmp_path / "deployment.json"
+        urls = tuple(one.url for one in chain)
+        world.chain.deployment.model_copy(update={"rpc_urls": urls}).save(file)
+        world.request()
+        node = Node.open(world, 0, tmp_path / "node", file)
+        stack.callback(node.side.outbox.stop)
+        run = next(_runs)
+
+        assert node.ask(message(run)) is None
+        chain[0].after = forged(0xA1)
+        assert node.ask(message(run, "evaluate")) is None
+        chain[1].after = forged(0xA2)
+        assert node.ask(message(run, "evaluate")) == "NODES_DISAGREE"
+        chain[0].after = honest
+        assert node.ask(message(run, "evaluate")) is None
+        assert (tmp_path / "node" / "state" / "chain-seen.json").is_file()
 
 
 def test_chain_out_of_reach(nodes: list[Node], monkeypatch: pytest.MonkeyPatch) -> None:
