@@ -13,6 +13,7 @@ from rtt_tracer.document import read_source, source_fields
 from rtt_tracer.engines.base import Role
 from rtt_tracer.operations.logistic_regression_rosetta.encoding import share as on_rosetta
 from rtt_tracer.operations.secret_sharing.share import share as on_spu
+from tests.rtt_tracer.engines.rosetta_driver import RosettaRun
 from tests.rtt_tracer.operations.parts import SHIPPED, defaults, two_banks
 
 FOLDER = SHIPPED / "logistic_regression_rosetta"
@@ -83,3 +84,34 @@ def test_it_is_registered_with_the_parameters_of_the_model_on_spu() -> None:
         for key in plain.keys() - {"encoding", "bins", "binning"}:
             assert document.parameters[key].default == plain[key].default, key
             assert document.parameters[key].maximum == plain[key].maximum, key
+
+
+@pytest.mark.rosetta
+def test_its_other_choices_train_the_model_of_the_clear(tmp_path: Path) -> None:
+    """Labels of the second bank, Rosetta's own sigmoid, a penalty, no row held out.
+
+    Acceptance: 83, 97.
+    """
+    wanted = parameters(label_party=1, sigmoid="exact", l2=0.05, holdout=0.0, batch_size=100)
+    wanted |= {"epochs": 4, "checkpoint-every": 2, "fraction-bits": 16}
+    tables = two_banks(400)
+
+    with RosettaRun(tmp_path, bundle_folder(FOLDER), tables, wanted) as run:
+        run.run(stages=2)
+        opened = run.open()
+
+    assert opened.keys() == {"weights"}
+    np.testing.assert_allclose(opened["weights"], in_the_clear(tables, wanted), atol=0.05)
+
+
+def in_the_clear(tables: Any, wanted: dict[str, Any]) -> np.ndarray:
+    arrays = [on_spu(table, wanted, party) for party, table in enumerate(tables)]
+    x, y = np.hstack([arrays[0]["x"], arrays[1]["x"]]), arrays[1]["y"]
+    weights, intercept, batch = np.zeros((x.shape[1], 1)), 0.0, wanted["batch-size"]
+    for _ in range(wanted["epochs"]):
+        for start in range(0, len(x), batch):
+            rows = slice(start, start + batch)
+            error = 1 / (1 + np.exp(-(x[rows] @ weights + intercept))) - y[rows]
+            slope = x[rows].T @ error / batch + wanted["l2"] * weights
+            weights, intercept = weights - slope, intercept - error.mean()
+    return np.append(weights.ravel(), intercept)

@@ -89,8 +89,8 @@ class Stages:
         listed: List[Dict[str, Any]] = []
         given = self._code.outputs()
         declared = party.job["outputs"]
-        if declared and set(given) != set(declared):
-            raise Failed("OPERATION_UNFIT", "the operation gives other outputs than it declares")
+        if declared and not set(given) <= set(declared):
+            raise Failed("OPERATION_UNFIT", "the operation gives outputs that it does not declare")
         for name, found in sorted(given.items()):
             values = np.asarray(found, object)
             if party.rank in HOLDERS:
