@@ -11,6 +11,7 @@ from datatoken.chain.signer import Signer
 from datatoken.ddo.canonical import canonical_bytes, parse_document
 from datatoken.rounds import documents as documents_module
 from datatoken.rounds.documents import MAX_DOCUMENT_BYTES, NamedRound, RoundDocument
+from datatoken.rounds.grouping import Rules
 from datatoken.rounds.receipts import Acknowledgement
 from datatoken.service.book import RoundBook
 from datatoken.service.client import LogFollower, RecorderClient
@@ -112,7 +113,7 @@ def test_server_that_names_so_much_that_no_reader_takes_the_document(
 ) -> None:
     """What does not fit into one document goes into the next ones; receipts are never held up."""
     ledger = Ledger(tmp_path / "ledger")
-    book = RoundBook(RECORDER, NETWORK, ledger, lambda job: 10, linger=1)
+    book = RoundBook(RECORDER, NETWORK, ledger, lambda job: Rules(timeout=10), linger=1)
     digest = fresh()
     for _ in range(30):
         ledger.add_named(JOB, canonical_bytes(named(digest)), 0)
