@@ -291,7 +291,8 @@ def probe(bench: Bench, setting: Setting, job: Hex32, seconds: float) -> dict[st
     epoch = max(one.checkpoints[2] - one.checkpoints[1] for one in ended)
     wanted = min(MOST_EPOCHS, max(2, math.ceil(seconds / epoch)))
     every = max(1, round(wanted / STAGES))
-    epochs = min(MOST_EPOCHS, math.ceil(wanted / every) * every)
+    # Whole stages, within what the operation allows.
+    epochs = min(math.ceil(wanted / every), MOST_EPOCHS // every) * every
     _tell(f"{setting.name}: {epoch:.2f} s an epoch; {epochs} epochs, a checkpoint every {every}.")
     return {"protocol": setting.protocol, "epochs": epochs, "checkpoint-every": every}
 
