@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from datatoken.ddo.canonical import validate
 from datatoken.errors import BadInputError, KeystoreError
 from datatoken.types import Hex32, Model
+from rtt_tracer.agreement.introductions import Host
 
 MAX_SETTINGS_BYTES = 64 * 1024
 MAX_PASSWORD_BYTES = 4096
@@ -42,11 +43,13 @@ class NetworkSettings(Model):
         Range to take ports from; by default any free one.
     """
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     ports: tuple[Port, Port] | None = None
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
+        if self.host in ("0.0.0.0", "::"):  # noqa: S104 - refused here
+            raise ValueError("host: peers can't reach that; name this machine's own address")
         if self.ports is not None and self.ports[0] > self.ports[1]:
             raise ValueError("ports: the first one is above the last one")
         return self

@@ -54,6 +54,11 @@ class Role(StrEnum):
         """Whether the process reads its owner's rows (it must run in the private domain)."""
         return self is not Role.SPU_COMPUTE
 
+    @property
+    def alone(self) -> bool:
+        """Whether the process reads rows and talks to nobody: its words stay with its owner."""
+        return self.private and not self.linked
+
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:

@@ -28,6 +28,7 @@ from datatoken.types import Hex32, Model
 
 EVENTS_FD, ORDERS_FD = "DATATOKEN_EVENTS", "DATATOKEN_ORDERS"
 MAX_LINE = 64 * 1024
+Count = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class EventKind(StrEnum):
@@ -58,11 +59,11 @@ class EngineEvent(Model):
     """
 
     event: Literal["ready", "checkpoint", "progress", "end", "failed"]
-    number: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    number: Count | None = None
     commitment: Hex32 | None = None
     digest: Hex32 | None = None
-    done: int | None = None
-    total: int | None = None
+    done: Count | None = None
+    total: Count | None = None
     metrics: dict[str, float] = {}
     code: Annotated[str, Field(max_length=64)] | None = None
     message: Annotated[str, Field(max_length=2000)] | None = None

@@ -8,9 +8,9 @@ from datatoken.types import Hex32
 from rtt_tracer.party.steps import Outcome, State
 
 
-def failed(reason: str, sentence: str) -> Outcome:
-    """Return how a run ends when something broke."""
-    return Outcome(State.FAILED, reason, sentence)
+def failed(reason: str, sentence: str, told: str | None = None) -> Outcome:
+    """Return how a run ends when something broke; `told` is what peers get to know of it."""
+    return Outcome(State.FAILED, reason, sentence, told=told)
 
 
 def missing(dts: Sequence[Hex32], what: str, seconds: float) -> Outcome:

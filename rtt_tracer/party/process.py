@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +16,24 @@ from rtt_tracer.party.steps import EngineGone, EngineSaid, Event, Trouble
 from rtt_tracer.sandbox import EngineProcess, Limits
 
 EXIT_SECONDS = 20.0
+PROGRESS_SECONDS = 0.2
 SALT = "salt"
+
+
+class Sieve:
+    """Lets pass what a supervisor has to hear: an operation may say the same without end."""
+
+    def __init__(self) -> None:
+        self._ready, self._due = False, float("-inf")
+
+    def passes(self, event: EngineEvent, now: float) -> bool:
+        """Tell whether an event counts: readiness once, progress now and then."""
+        if event.kind is EventKind.PROGRESS:
+            due = now >= self._due
+            self._due = now + PROGRESS_SECONDS if due else self._due
+            return due
+        known, self._ready = self._ready, self._ready or event.kind is EventKind.READY
+        return event.kind is not EventKind.READY or not known
 
 
 class EngineRun:
@@ -82,9 +100,11 @@ class EngineRun:
             self._stack.close()
 
     def _listen(self, process: EngineProcess, folder: Path) -> None:
-        checkpoints = 0
+        checkpoints, sieve = 0, Sieve()
         try:
             for event in process.events():
+                if not sieve.passes(event, time.monotonic()):
+                    continue
                 checkpoints += event.kind is EventKind.CHECKPOINT
                 if event.kind is EventKind.END and not checkpoints:
                     self._put(EngineSaid(_only_checkpoint(event, folder)))

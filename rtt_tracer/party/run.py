@@ -290,7 +290,7 @@ def _authorise(side: OwnerSide, task: Task, installed: Mapping[str, str]) -> Cal
     plan, me = task.plan, task.me
 
     def ask() -> Lease:
-        return side.gatekeeper.authorize(
+        lease = side.gatekeeper.authorize(
             job=plan.job,
             run=plan.run,
             bundle=me.bundle,
@@ -302,6 +302,12 @@ def _authorise(side: OwnerSide, task: Task, installed: Mapping[str, str]) -> Cal
             request=plan.request,
             count=False,
         )
+        if lease.request != plan.request:  # below a composite, the gate takes the announced one
+            raise Refused(
+                Reason.REQUEST_MISMATCH,
+                f"Another compute request is announced for DT {me.dt[:10]}….",
+            )
+        return lease
 
     return ask
 

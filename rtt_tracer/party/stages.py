@@ -175,7 +175,7 @@ class Stages:
                 self._ready = True
                 if self.outline.role.linked:
                     self._out.append(Say(Ready(code=event.digest or self.outline.agreed)))
-            case EventKind.PROGRESS:
+            case EventKind.PROGRESS if not self.outline.role.alone:
                 self._out.append(Note("progress", {"done": event.done, "total": event.total}))
             case EventKind.CHECKPOINT:
                 runs = self.phase is Phase.RUNNING and not self._committed(self.stage)
@@ -190,7 +190,8 @@ class Stages:
                 self.end = event
             case EventKind.FAILED:
                 why = f"The engine has failed: {clean(event.message or event.code or '')[:500]}"
-                self._suspect(failed(Reason.ENGINE_FAILED, why), now + ENGINE_GRACE)
+                told = "Its engine has failed." if self.outline.role.alone else None
+                self._suspect(failed(Reason.ENGINE_FAILED, why, told), now + ENGINE_GRACE)
 
     # Watching the clock
 
@@ -380,9 +381,8 @@ class Stages:
             return
         self.outcome, self.phase = outcome, Phase.OVER
         if tell and outcome.reason is not None:
-            self._out.append(
-                Say(Stop(reason=str(outcome.reason), sentence=outcome.sentence[:1000]))
-            )
+            told = outcome.sentence if outcome.told is None else outcome.told
+            self._out.append(Say(Stop(reason=str(outcome.reason), sentence=told[:1000])))
         self._out.append(steps.Finish(outcome))
 
 

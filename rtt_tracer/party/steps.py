@@ -42,6 +42,8 @@ class Outcome:
     """A `Reason`, or the code of an error that is none."""
     sentence: str = ""
     exit_code: ExitCode | None = None
+    told: str | None = None
+    """What peers are told instead of the sentence, where that may hold an operation's words."""
 
     @property
     def code(self) -> ExitCode:

@@ -28,6 +28,7 @@ from rtt_tracer.party import steps
 from rtt_tracer.party.arrivals import Arrivals
 from rtt_tracer.party.exchange import send_files
 from rtt_tracer.party.folder import RunFolder
+from rtt_tracer.party.outcomes import failed
 from rtt_tracer.party.outline import Outline
 from rtt_tracer.party.owner import OwnerSide
 from rtt_tracer.party.process import EngineRun
@@ -38,6 +39,8 @@ from rtt_tracer.settings import DeadlineSettings
 log = structlog.get_logger(__name__)
 TICK = 0.2
 SAY_SECONDS = 20.0
+MOST_EVENTS = 1024
+"""That may wait here before peers have to: one that never stops talking fills no memory."""
 
 Authorise = Callable[[], Lease]
 
@@ -110,20 +113,36 @@ class Supervisor:
             for action in todo:
                 if isinstance(action, steps.Finish):
                     return action.outcome
-                try:
-                    self._act(action)
-                except DataTokenError as error:
-                    found = steps.outcome_of(error)
-                    self.events.put(steps.Trouble(found.reason or error.code, found.sentence))
-                except OSError as error:
-                    why = f"The run's folder can't be used: {error.strerror}."
-                    self.events.put(steps.Trouble(Reason.STATE_UNAVAILABLE, why))
-            try:
-                event = self.events.get(timeout=TICK)
-            except queue.Empty:
-                todo = self.machine.advance(time.monotonic())
+                if (trouble := self._tried(action)) is None:
+                    continue
+                if (outcome := self.machine.outcome) is None:
+                    # What was to follow depends on it: no consent is told, nothing is signed.
+                    todo = self.machine.handle(trouble, time.monotonic())
+                    break
+                if outcome.state is State.FINISHED:
+                    return failed(trouble.reason, trouble.sentence)
             else:
-                todo = self.machine.handle(event, time.monotonic())
+                todo = self._next()
+
+    def _next(self) -> list[Action]:
+        """Wait for an event, or for time to pass; return what is to be done then."""
+        try:
+            event = self.events.get(timeout=TICK)
+        except queue.Empty:
+            return self.machine.advance(time.monotonic())
+        return self.machine.handle(event, time.monotonic())
+
+    def _tried(self, action: Action) -> steps.Trouble | None:
+        """Do something; return what is wrong where it can't be done."""
+        try:
+            self._act(action)
+        except DataTokenError as error:
+            found = steps.outcome_of(error)
+            return steps.Trouble(found.reason or error.code, found.sentence)
+        except OSError as error:
+            why = f"The run's folder can't be used: {error.strerror}."
+            return steps.Trouble(Reason.STATE_UNAVAILABLE, why)
+        return None
 
     def _act(self, action: Action) -> None:
         match action:
@@ -224,6 +243,8 @@ class Supervisor:
     def _listen(self) -> None:
         while True:
             dt, said = self.channel.inbox.get()
+            while self.events.qsize() > MOST_EVENTS:
+                time.sleep(TICK)
             if isinstance(said, Gone):
                 self.events.put(steps.Lost(dt))
             elif isinstance(said, ShareReceived):

@@ -1,6 +1,7 @@
 """Results of a Rosetta run: shares at ranks 0 and 1 that add up to numbers."""
 
 import json
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,10 @@ def reconstruct(folders: Sequence[Path], out: Path) -> None:
     for name, (shape, bound) in _outputs(first).items():
         paths = [folder / f"{name}.share" for folder in folders[:HOLDERS]]
         found[name] = _open(paths, shape, bits, bound)
-    np.savez(out, **found)
+    with zipfile.ZipFile(out, "w") as archive:  # np.savez can't take every name
+        for name, values in found.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, values, allow_pickle=False)
 
 
 def _open(

@@ -489,6 +489,25 @@ def test_stranger_is_not_heard(table: Table) -> None:
     assert {state for state, _ in ends(table).values()} == {State.FINISHED}
 
 
+def test_rows_in_an_engines_last_words_stay_at_home(table: Table) -> None:
+    """Threat: data in error texts. Who encodes rows has no network, and no other way out."""
+    owner = table.sharers[0]
+    table.sit()
+    table.works = lambda dt, stage: dt != owner
+    table.run(60, at_stage(table, 0))
+
+    table.tell(owner, said("progress", done=34500, total=34500))
+    table.tell(owner, said("failed", code="MILLER", message="Miller owes 34,500"))
+    table.run(60)
+
+    all_end(table, Reason.ENGINE_FAILED)
+    for dt, seat in table.seats.items():
+        assert seat.outcome is not None
+        assert ("Miller" in seat.outcome.sentence) == (dt == owner)
+    told = [one for one in table.seats[owner].done if not isinstance(one, steps.Finish)]
+    assert not any("Miller" in repr(one) or "34500" in repr(one) for one in told)
+
+
 def test_peer_that_ended_well_may_go(table: Table) -> None:
     """A connection that closes after the last word is no failure."""
     first = table.plan.dts[0]
