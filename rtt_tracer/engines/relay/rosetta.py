@@ -137,7 +137,7 @@ class Hub:
                 self._meeting.heard(peer.rank, word)
         except ssl.SSLError as error:
             why = f"ended the connection ({error.reason or 'TLS'})"
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             why = "broke the connection"
         self._meeting.gone(peer.rank, f"rank {peer.rank} {why}")
 

@@ -71,7 +71,7 @@ class Meeting:
     rank : int
     hello : mapping
         ``same``: what must be equal at all parties; ``input``: index among the input
-        parties, or None.
+        parties, or None; ``inputs``: how many of these there are.
     peers : sequence of int
 
     Attributes
@@ -161,6 +161,10 @@ class Meeting:
                 self._mask = str(hello["mask"])
             if self._over or self.lacking:
                 return
+        claimed = sorted(index for index in self._inputs.values() if index is not None)
+        if claimed != list(range(self._hello["inputs"])):
+            self.fail(PREFLIGHT_MISMATCH, "two parties claim one place among those with rows")
+            return
         inputs = {str(one): index for one, index in self._inputs.items() if index is not None}
         mask = self._mask if self._rank in HOLDERS else ""
         self.news.put({"linked": {"inputs": inputs, "mask": mask}})

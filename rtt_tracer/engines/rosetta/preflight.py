@@ -76,7 +76,7 @@ def fraction_bits(parameters: Mapping[str, Any]) -> int:
 
 
 def hello(job: EngineJob, program: Program, engine: str, ports: Ports) -> dict[str, Any]:
-    """Return what the party's relay says to its peers' (`same`, `input`) and needs itself."""
+    """Return what the party's relay says to its peers' (`same`, `input`), and what it needs itself."""
     rank = check_job(job)
     same = {
         "agreement": job.agreed,
@@ -92,6 +92,7 @@ def hello(job: EngineJob, program: Program, engine: str, ports: Ports) -> dict[s
     return {
         "same": same,
         "input": job.column_owner,
+        "inputs": job.inputs,
         "port": ports.by_rank[rank],
         "patience": min(job.progress_seconds, job.start_seconds * STARTING),
     }

@@ -34,7 +34,7 @@ class Wire:
 def meeting(rank: int) -> tuple[Meeting, dict[int, Wire]]:
     """Return a meeting of three where all connections stand."""
     peers = [other for other in range(3) if other != rank]
-    made = Meeting(rank, {"same": SAME, "input": rank if rank < 2 else None}, peers)
+    made = Meeting(rank, {"same": SAME, "input": rank if rank < 2 else None, "inputs": 2}, peers)
     wires = {other: Wire() for other in peers}
     for other, wire in wires.items():
         assert made.join(other, Words(wire))
@@ -60,6 +60,21 @@ def test_all_want_the_same() -> None:
 
     assert news(made) == [{"linked": {"inputs": {"0": 0, "1": 1}, "mask": "ab"}}]
     assert all("mask" not in wire.sent[0]["hello"] for wire in wires.values())
+
+
+@pytest.mark.parametrize("claim", [0, 1, 2])
+def test_party_that_claims_the_place_of_another_ones_rows(claim: int) -> None:
+    """The one without rows would put its own in the place of a bank's."""
+    made, wires = meeting(1)
+    made.heard(0, hello(0))
+    impostor = hello(2)
+    impostor["hello"]["input"] = claim
+
+    made.heard(2, impostor)
+
+    [said] = news(made)
+    assert said["failed"] == "PREFLIGHT_MISMATCH"
+    assert all(wire.sent[-1] == {"failed": "PREFLIGHT_MISMATCH"} for wire in wires.values())
 
 
 def test_the_helper_never_hears_the_secret_of_those_who_hold_shares() -> None:
