@@ -1,11 +1,13 @@
 """Steps (4), (5) and (6): the operation, the parameters, the compute request."""
 
+from collections.abc import Mapping
+
 from datatoken.authorization.ask import Ask, View
 from datatoken.authorization.reasons import Reason, Refused
 from datatoken.authorization.request import parameters_digest
 from datatoken.authorization.tree import Assignment
 from datatoken.ddo.operation import OPERATION_KINDS, OperationDocument
-from datatoken.ddo.terms import same, violations
+from datatoken.ddo.terms import Constraint, same, violations
 from datatoken.errors import BadInputError
 from datatoken.types import Hex32, OperationKind, Scalar
 
@@ -105,7 +107,8 @@ def check_parameters(view: View, ask: Ask, assignment: Assignment) -> None:
     serves = assignment.operation == assignment.server_operation
     if serves:
         operations |= dict.fromkeys(view.tree.partners(assignment))
-    if view.state.operations[assignment.operation].kind == OperationKind.MPC:
+    mpc = view.state.operations[assignment.operation].kind == OperationKind.MPC
+    if mpc:
         operations |= dict.fromkeys(_parties_operations(view))
     documents = [view.operations[op] for op in operations if op and op in view.operations]
     # Server and clients share a run configuration; a message's records are the receiver's alone.
@@ -132,6 +135,8 @@ def check_parameters(view: View, ask: Ask, assignment: Assignment) -> None:
                 f"{why} (terms of {dt[:10]}…)"
                 for why in violations(terms.parameters, values, closed=False)
             ]
+        if mpc:
+            found += _left_out(terms.parameters, documents, ask, dt)
         if terms.expiry is not None and terms.expiry <= max(view.state.time, ask.now):
             raise Refused(Reason.TERMS_EXPIRED, f"The terms of {dt[:10]}… have expired.")
         if terms.purposes and dt != view.tree.algorithm and purpose not in terms.purposes:
@@ -141,6 +146,21 @@ def check_parameters(view: View, ask: Ask, assignment: Assignment) -> None:
             )
     if found:
         raise Refused(Reason.PARAMETERS_OUTSIDE_TERMS, "; ".join(dict.fromkeys(found)) + ".")
+
+
+def _left_out(
+    terms: Mapping[str, Constraint], documents: list[OperationDocument], ask: Ask, dt: Hex32
+) -> list[str]:
+    """Return the parameters that an owner restricts and the request leaves to their defaults.
+
+    Code may have a default of its own: what is not said would not be held against the terms.
+    """
+    declared = {name for document in documents for name in document.parameters}
+    return [
+        f"parameter {name!r} is left out (terms of {dt[:10]}…)"
+        for name in terms
+        if name in declared and name not in ask.parameters
+    ]
 
 
 def _parties_operations(view: View) -> list[Hex32]:

@@ -127,6 +127,22 @@ def test_data_owners_terms_bind_the_other_partys_parameters() -> None:
     assert refused(view, party(world, "u0")) is Reason.PARAMETERS_OUTSIDE_TERMS
 
 
+@pytest.mark.parametrize("asset", ["u0", "u1"])
+@pytest.mark.parametrize("name", ["epochs", "clip"])
+def test_parameter_of_the_terms_that_the_request_leaves_out(asset: str, name: str) -> None:
+    """Threat: parameters outside terms, by the default of code that nobody has said aloud."""
+    world, honest = two_banks(Terms(parameters={name: Constraint(maximum=9)}))
+    parameters = {key: value for key, value in PARAMETERS.items() if key != name}
+    view = signed(world, parameters)
+
+    assert authorize(honest, party(world, asset)).asset == world.dt(asset)
+    asked = party(world, asset, parameters=parameters)
+    if asset == "u0":  # whose terms they are; without that party, nothing runs at the other one
+        assert refused(view, asked) is Reason.PARAMETERS_OUTSIDE_TERMS
+    else:
+        assert authorize(view, asked).asset == world.dt(asset)
+
+
 def test_parameter_outside_the_other_partys_schema() -> None:
     world, _ = two_banks()
     parameters = {**PARAMETERS, "epochs": 11}
