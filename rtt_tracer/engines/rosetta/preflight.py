@@ -76,7 +76,7 @@ def fraction_bits(parameters: Mapping[str, Any]) -> int:
 
 
 def hello(job: EngineJob, program: Program, engine: str, ports: Ports) -> dict[str, Any]:
-    """Return what the party's relay says to its peers' (`same`, `input`), and what it needs itself."""
+    """Return what the party's relay says to its peers' (`same`, `input`), and needs itself."""
     rank = check_job(job)
     same = {
         "agreement": job.agreed,

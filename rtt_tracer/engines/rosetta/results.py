@@ -15,6 +15,7 @@ __all__ = ["check_results", "reconstruct"]
 HOLDERS = 2
 RING = np.dtype("<u8")
 SIGNED = np.dtype("<i8")
+MOST_BITS = 31
 LARGEST_BITS = 62
 """A product has twice the fraction bits; what is larger than fits above them has overflown."""
 
@@ -27,6 +28,17 @@ def reconstruct(folders: Sequence[Path], out: Path) -> None:
     RunFailedError
         When the shares do not belong together, or a value is too large to be right.
     """
+    try:
+        found = _opened(folders)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise _wrong("a party's manifest is none") from None
+    with zipfile.ZipFile(out, "w") as archive:  # np.savez can't take every name
+        for name, values in found.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, values, allow_pickle=False)
+
+
+def _opened(folders: Sequence[Path]) -> "dict[str, np.ndarray[Any, Any]]":
     manifests = [_manifest(folder) for folder in folders[:HOLDERS]]
     if len(manifests) < HOLDERS:
         raise _wrong("the shares of ranks 0 and 1 are needed")
@@ -37,14 +49,13 @@ def reconstruct(folders: Sequence[Path], out: Path) -> None:
     if [one["rank"] for one in manifests] != [0, 1] or _outputs(first) != _outputs(second):
         raise _wrong("the shares do not fit together")
     bits = int(first["fraction_bits"])
-    found: dict[str, Any] = {}
+    if not 0 < bits < MOST_BITS:
+        raise _wrong("the numbers' precision is none of Rosetta's")
+    found: dict[str, np.ndarray[Any, Any]] = {}
     for name, (shape, bound) in _outputs(first).items():
         paths = [folder / f"{name}.share" for folder in folders[:HOLDERS]]
         found[name] = _open(paths, shape, bits, bound)
-    with zipfile.ZipFile(out, "w") as archive:  # np.savez can't take every name
-        for name, values in found.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                np.lib.format.write_array(entry, values, allow_pickle=False)
+    return found
 
 
 def _open(

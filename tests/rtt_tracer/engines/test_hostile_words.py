@@ -5,11 +5,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from datatoken.authorization.reasons import Reason, Refused
 from datatoken.errors import RunFailedError
 from rtt_tracer.engines.events import EngineEvent
+from rtt_tracer.engines.rosetta.results import reconstruct
 from rtt_tracer.engines.spu.results import check_results, columns_of
 
 SALT = b"s" * 32
@@ -89,3 +91,53 @@ def test_manifest_of_an_honest_compute_party(tmp_path: Path) -> None:
     found = check_results(tmp_path, "0x" + hashlib.sha256(SALT + manifest).hexdigest())
 
     assert found == plain
+
+
+def rosetta(folder: Path, **changed: Any) -> list[Path]:
+    """Leave what ranks 0 and 1 of a run on Rosetta leave, but for some changes."""
+    folders = []
+    for rank, share in enumerate((5 << 16, 2 << 16)):
+        place = folder / str(rank)
+        place.mkdir()
+        plain: dict[str, Any] = {
+            "agreed": "0x",
+            "rank": rank,
+            "fraction_bits": 16,
+            "outputs": [{"name": "file", "shape": [1], "bound": 9.0}],
+        }
+        (place / "manifest.json").write_text(json.dumps(plain | changed))
+        (place / "file.share").write_bytes(share.to_bytes(8, "little"))
+        folders.append(place)
+    return folders
+
+
+def test_output_of_any_name_is_opened(tmp_path: Path) -> None:
+    """What is called like an argument of NumPy's own, too."""
+    folders = rosetta(tmp_path)
+
+    reconstruct(folders, tmp_path / "out.npz")
+
+    with np.load(tmp_path / "out.npz") as values:
+        assert values["file"].tolist() == [7.0]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"fraction_bits": 2**40},
+        {"fraction_bits": "many"},
+        {"fraction_bits": None},
+        {"outputs": [{"name": "file"}]},
+        {"outputs": [{"name": "file", "shape": "x", "bound": 1}]},
+        {"outputs": [{"name": "file", "shape": [1], "bound": "none"}]},
+        {"outputs": [{"name": "file", "shape": [10**30], "bound": 1}]},
+        {"outputs": {}, "rank": "0"},
+    ],
+)
+def test_results_on_rosetta_that_nobody_could_have(tmp_path: Path, changed: dict[str, Any]) -> None:
+    folders = rosetta(tmp_path, **changed)
+
+    with pytest.raises(RunFailedError, match="can't be opened"):
+        reconstruct(folders, tmp_path / "out.npz")
+
+    assert not (tmp_path / "out.npz").exists()

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from datatoken.authorization.reasons import Reason, Refused
 from datatoken.types import Hex32, sha256_hex
@@ -19,6 +20,7 @@ from rtt_tracer.party.outline import Outline
 from rtt_tracer.party.process import PROGRESS_SECONDS, Sieve
 from rtt_tracer.party.steps import State
 from rtt_tracer.party.supervisor import Supervisor
+from rtt_tracer.settings import NetworkSettings
 from tests.rtt_tracer.party.simulator import LIMITS
 from tests.support.mpc import NETWORK, MpcWorld
 
@@ -133,3 +135,10 @@ def test_operation_that_never_stops_talking_fills_no_memory() -> None:
     assert sieve.passes(progress, 1.2 + PROGRESS_SECONDS)
     assert [sieve.passes(ready, 1.0) for _ in range(3)] == [True, False, False]
     assert sieve.passes(end, 1.0)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "no host", "", "a/b"])
+def test_host_that_no_peer_can_reach_is_refused_at_once(host: str) -> None:
+    """Not as a traceback when the party introduces itself."""
+    with pytest.raises(ValidationError, match="host"):
+        NetworkSettings(host=host)
