@@ -3,8 +3,8 @@
 Written from ``operation.json`` and nothing else: the page shows what gates enforce.
 """
 
+from datatoken.ddo.cards import parameter_table
 from datatoken.ddo.terms import ParameterSpec
-from datatoken.types import Scalar
 from rtt_tracer.document import OperationSource, read_source
 from rtt_tracer.engines.base import Role
 from rtt_tracer.program import RUN_PARAMETERS
@@ -35,7 +35,7 @@ def cards() -> str:
     shared = {
         name: ParameterSpec.model_validate(dict(spec)) for name, spec in RUN_PARAMETERS.items()
     }
-    parts.append(_parameters(shared))
+    parts.append(parameter_table(shared))
     return "\n\n".join(parts) + "\n"
 
 
@@ -64,29 +64,5 @@ def card(name: str, source: OperationSource) -> str:
         lines = [f"| `{one.name}` | {one.description} |" for one in program.outputs]
         parts.append("\n".join(["| result | meaning |", "|---|---|", *lines]))
     if source.parameters:
-        parts.append(_parameters(source.parameters))
+        parts.append(parameter_table(source.parameters))
     return "\n\n".join(parts)
-
-
-def _parameters(parameters: dict[str, ParameterSpec]) -> str:
-    lines = [
-        f"| `{name}` | {_bounds(spec)} | {_shown(spec.default)} | {spec.description} |"
-        for name, spec in parameters.items()
-    ]
-    return "\n".join(["| parameter | allowed | default | meaning |", "|---|---|---|---|", *lines])
-
-
-def _bounds(spec: ParameterSpec) -> str:
-    if spec.enum is not None:
-        return ", ".join(_shown(value) for value in spec.enum)
-    if spec.minimum is not None and spec.maximum is not None:
-        return f"{spec.type} {spec.minimum:g} to {spec.maximum:,.12g}"
-    if spec.max_length is not None:
-        return f"text, {spec.max_length:,} characters at most"
-    return str(spec.type)
-
-
-def _shown(value: Scalar | None) -> str:
-    if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
-    return f"`{value}`" if value not in (None, "") else "empty"

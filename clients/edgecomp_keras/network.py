@@ -5,7 +5,7 @@ one logit: the same model as EdgeComp-NumPy trains.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -17,8 +17,10 @@ Floats = npt.NDArray[np.float32]
 MAX_VALUES = 10_000_000
 
 
-def build(arrays: Sequence[Floats], features: int, *, decay: float = 0.0) -> keras.Sequential:
-    """Return the network that holds `arrays`.
+def build(
+    arrays: Sequence[Floats], features: int, *, decay: float = 0.0, proximal: float = 0.0
+) -> keras.Sequential:
+    """Return the network that holds `arrays`; `decay` and `proximal` add to its loss.
 
     Raises
     ------
@@ -31,14 +33,33 @@ def build(arrays: Sequence[Floats], features: int, *, decay: float = 0.0) -> ker
     expected = list(zip([features, *widths], widths, strict=False))
     if [array.shape for array in arrays[::2]] != expected or widths[-1] != 1:
         raise ValueError(f"the layers do not lead from {features} inputs to one output")
-    hidden = [
-        keras.layers.Dense(width, "relu", kernel_regularizer=keras.regularizers.L2(decay / 2))
-        for width in widths[:-1]
+    dense = [
+        keras.layers.Dense(
+            width,
+            "relu" if layer < len(widths) - 1 else None,
+            kernel_regularizer=_penalty(arrays[2 * layer], decay, proximal),
+            bias_regularizer=_penalty(arrays[2 * layer + 1], 0.0, proximal),
+        )
+        for layer, width in enumerate(widths)
     ]
-    last = keras.layers.Dense(1, kernel_regularizer=keras.regularizers.L2(decay / 2))
-    model = keras.Sequential([keras.Input((features,)), *hidden, last])
+    model = keras.Sequential([keras.Input((features,)), *dense])
     model.set_weights(list(arrays))
     return model
+
+
+def _penalty(
+    origin: Floats, decay: float, proximal: float
+) -> Callable[[keras.KerasTensor], keras.KerasTensor]:
+    """Return ``decay / 2 * sum(w ** 2) + proximal / 2 * sum((w - origin) ** 2)``."""
+
+    def penalty(weights: keras.KerasTensor) -> keras.KerasTensor:
+        away = weights - np.asarray(origin, np.float32)
+        return (
+            decay * keras.ops.sum(keras.ops.square(weights))
+            + proximal * keras.ops.sum(keras.ops.square(away))
+        ) / 2
+
+    return penalty
 
 
 def train(
@@ -51,10 +72,14 @@ def train(
     batch_size: int,
     decay: float,
     seed: int,
+    proximal: float = 0.0,
 ) -> list[Floats]:
-    """Return the arrays after `epochs` of mini-batch gradient descent."""
+    """Return the arrays after `epochs` of mini-batch gradient descent.
+
+    `proximal` is the weight of FedProx's term, which pulls towards the arrays that arrived.
+    """
     keras.utils.set_random_seed(seed)
-    model = build(arrays, x.shape[1], decay=decay)
+    model = build(arrays, x.shape[1], decay=decay, proximal=proximal)
     model.compile(
         optimizer=keras.optimizers.SGD(learning_rate),
         loss=keras.losses.BinaryCrossentropy(from_logits=True),

@@ -15,7 +15,7 @@ app = ClientApp()
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Train on this device's rows, starting from the arrays that arrived."""
-    config = context.run_config
+    config, said = context.run_config, message.content.config_records.get("config")
     mine, _ = rows.split(rows.load(dict(context.node_config)))
     arrays = network.train(
         message.content.array_records["arrays"].to_numpy_ndarrays(),
@@ -26,6 +26,7 @@ def train(message: Message, context: Context) -> Message:
         batch_size=int(config["batch-size"]),
         decay=float(config["weight-decay"]),
         seed=int(config["seed"]),
+        proximal=float(said.get("proximal-mu", 0.0)) if said else 0.0,
     )
     loss = scores.log_loss(mine.y, network.predict(arrays, mine.x))
     content = RecordDict(

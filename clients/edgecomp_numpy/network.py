@@ -69,20 +69,23 @@ def train(
     batch_size: int,
     decay: float,
     seed: int,
+    proximal: float = 0.0,
 ) -> list[Floats]:
     """Return the arrays after `epochs` of mini-batch gradient descent; the input is kept.
 
-    Equal inputs give equal outputs: the order of rows follows from `seed`.
+    Equal inputs give equal outputs: the order of rows follows from `seed`. `proximal` is the
+    weight of FedProx's term, which pulls towards the arrays that arrived.
     """
     check_shapes(arrays, x.shape[1])
-    trained = [np.array(array, np.float32) for array in arrays]
+    start = [np.array(array, np.float32) for array in arrays]
+    trained = [array.copy() for array in start]
     order = np.random.default_rng(seed)
     for _ in range(epochs):
         rows = order.permutation(len(y))
-        for start in range(0, len(y), batch_size):
-            batch = rows[start : start + batch_size]
-            for value, slope in zip(
-                trained, gradient(trained, x[batch], y[batch], decay), strict=True
-            ):
+        for first in range(0, len(y), batch_size):
+            batch = rows[first : first + batch_size]
+            slopes = gradient(trained, x[batch], y[batch], decay)
+            for value, slope, origin in zip(trained, slopes, start, strict=True):
+                slope = slope + proximal * (value - origin)
                 value -= np.float32(learning_rate) * slope.astype(np.float32)
     return trained

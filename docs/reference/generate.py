@@ -18,8 +18,9 @@ from datatoken.chain.errors import contract_errors
 from datatoken.cli.app import app as datatoken
 from datatoken.cli.session import PANEL
 from datatoken.errors import ExitCode
+from fl_edge.cards import cards as fl_cards
 from fl_edge.cli.app import app as fl_edge
-from rtt_tracer.cards import cards
+from rtt_tracer.cards import cards as mpc_cards
 from rtt_tracer.cli.app import app as rtt_tracer
 
 HERE = Path(__file__).resolve().parent
@@ -46,7 +47,8 @@ def pages() -> dict[str, str]:
         "commands.md": commands(datatoken, "datatoken"),
         "fl-edge.md": commands(fl_edge, "fl-edge"),
         "rtt-tracer.md": commands(rtt_tracer, "rtt-tracer"),
-        "operations.md": f"# Shipped MPC operations\n\n{NOTE}\n{cards()}",
+        "operations.md": f"# Shipped MPC operations\n\n{NOTE}\n{mpc_cards()}",
+        "fl-operations.md": f"# Shipped Flower operations\n\n{NOTE}\n{fl_cards()}",
         "exit-codes.md": exit_codes(),
         "reasons.md": reasons(),
     }

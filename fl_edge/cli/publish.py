@@ -18,7 +18,10 @@ from fl_edge.fab.shipped import operation_folder
 HELP = """Make an operation of a Flower app that knows nothing of this, or of operation code.
 
 DIR is an app (with ``pyproject.toml``), a folder of operation code (with ``operation.json``), or
-the name of a shipped operation, such as ``edgecomp_numpy`` or ``fedaverage``.
+the name of a shipped operation: on devices ``edgecomp_numpy``, ``edgecomp_keras``,
+``edgecomp_cnn``; on the server ``fedaverage``, ``fedaverage_dp``, ``fedprox``, ``fedadam``,
+``fedyogi``, ``krum``, ``trimmed_mean``. Each has a card in the documentation.
+
 The app is built by Flower's own builder. What it may be asked (parameters, with their types),
 what it answers, and the exact versions of its dependencies become its operation document, which
 is shown. The administrator (``--keystore``) registers it; anybody else gets two files to send.
@@ -28,6 +31,8 @@ is shown. The administrator (``--keystore``) registers it; anybody else gets two
     fl-edge publish ./my-flower-app --out ./for-the-administrator
 
     fl-edge publish edgecomp_numpy --keystore administrator
+
+    fl-edge publish krum --keystore administrator
 
     fl-edge publish ./my-flower-app --message query --keystore administrator
 

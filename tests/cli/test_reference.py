@@ -18,6 +18,7 @@ from datatoken.errors import ExitCode
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = (
     *("commands.md", "fl-edge.md", "rtt-tracer.md", "operations.md"),
+    "fl-operations.md",
     *("exit-codes.md", "reasons.md"),
 )
 MENTION = re.compile(

@@ -15,7 +15,7 @@ from fl_edge.fab import bundle_folder, read_bundle, read_source
 from strategies.fedaverage.layers import initial_arrays
 
 CLIENTS = Path(__file__).parents[2] / "clients"
-BUNDLES = ("edgecomp_numpy", "edgecomp_keras")
+BUNDLES = ("edgecomp_numpy", "edgecomp_keras", "edgecomp_cnn")
 SETTINGS: dict[str, Any] = {
     "epochs": 10,
     "learning_rate": 0.1,
@@ -46,6 +46,19 @@ def test_keras_and_numpy_train_to_the_same_quality(layers: str) -> None:
 
 
 @pytest.mark.tensorflow
+def test_fedprox_term_is_the_same_in_keras_and_numpy() -> None:
+    heavy = importlib.import_module("clients.edgecomp_keras.network")
+    user, arrays = load_people("heart", 4).users[0], initial_arrays("19-8-1", 0)
+    whole = SETTINGS | {"batch_size": len(user.y), "epochs": 5, "proximal": 1.0}
+
+    found, expected = (which.train(arrays, user.x, user.y, **whole) for which in (heavy, light))
+
+    free = light.train(arrays, user.x, user.y, **(whole | {"proximal": 0.0}))
+    assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(found, expected, strict=True))
+    assert not all(np.allclose(a, b, atol=1e-3) for a, b in zip(free, expected, strict=True))
+
+
+@pytest.mark.tensorflow
 def test_a_model_of_another_shape_is_refused() -> None:
     heavy = importlib.import_module("clients.edgecomp_keras.network")
 
@@ -67,4 +80,8 @@ def test_the_bundle_is_sound_and_its_schema_is_the_light_ones() -> None:
 
     assert bundle.manifest.package == "edgecomp_keras"
     assert not violations(source.parameters, source.config, closed=True)
-    assert (source.parameters, source.replies) == (other.parameters, other.replies)
+    assert (source.parameters, source.replies, source.records) == (
+        other.parameters,
+        other.replies,
+        other.records,
+    )

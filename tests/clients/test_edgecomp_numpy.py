@@ -86,6 +86,23 @@ def test_the_gradient_is_the_slope_of_the_loss(people: People, layers: str) -> N
             assert slope[place] == pytest.approx((loss(up) - loss(down)) / 2e-4, abs=1e-5)
 
 
+def test_the_proximal_term_pulls_towards_the_model_that_came(people: People) -> None:
+    """The gradient of ``mu / 2 * |w - start| ** 2`` (Li et al., 2020), step by step."""
+    user, first = people.users[0], initial_arrays("19-5-1", 3)
+    settings = SETTINGS | {"batch_size": len(user.y)}
+
+    found = network.train(first, user.x, user.y, epochs=3, proximal=0.7, **settings)
+
+    expected: list[Any] = [a.astype(np.float64) for a in first]
+    for _ in range(3):
+        slopes = network.gradient(expected, user.x, user.y, settings["decay"])
+        expected = [
+            w - 0.1 * (slope + 0.7 * (w - start))
+            for w, slope, start in zip(expected, slopes, first, strict=True)
+        ]
+    assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(found, expected, strict=True))
+
+
 def test_equal_messages_get_equal_replies(people: People, tmp_path: Path) -> None:
     path = people.users[0].save(tmp_path / "rows.npz")
     arrays = initial_arrays(people.layers, 0)

@@ -34,4 +34,7 @@ def test_a_bundle_stands_alone(folder: Path) -> None:
 
 
 def test_there_are_bundles() -> None:
-    assert {folder.name for folder in BUNDLES} >= {"edgecomp_numpy", "edgecomp_keras", "fedaverage"}
+    assert {folder.name for folder in BUNDLES} >= {
+        *("edgecomp_numpy", "edgecomp_keras", "edgecomp_cnn", "fedaverage", "fedaverage_dp"),
+        *("fedprox", "fedadam", "fedyogi", "krum", "trimmed_mean"),
+    }

@@ -10,8 +10,9 @@ from datatoken.ddo.operation import parse_operation
 from datatoken.store import open_store
 from datatoken.types import OperationKind, sha256_hex
 from fl_edge.cli.app import app
-from fl_edge.cli.publish import build_app
-from fl_edge.fab import bundle_folder
+from fl_edge.cli.publish import HELP, build_app
+from fl_edge.fab import bundle_folder, read_source
+from fl_edge.fab.shipped import shipped_operations
 from tests.fl_edge.harness import ROOT, write_app
 from tests.support.chain import Chain
 
@@ -121,6 +122,30 @@ def test_administrator_registers_at_once_and_repeating_is_safe(
     assert store.get(record.bundle, 10**6) == bundle_folder(folder)
     document = parse_operation(store.get(record.metadata, 10**6))
     assert document.entry_points == {"clientapp": "edgecomp_numpy.client_app:app"}
+
+
+def test_each_shipped_operation_is_registered_by_one_command(
+    chain: Chain, tmp_path: Path, capsys
+) -> None:
+    """Acceptance: 17, 98."""
+    chain.admin.signer.save(tmp_path / "admin.json", "pw", work=2)
+    (tmp_path / "pw").write_text("pw\n")
+    common = ["--folder", str(tmp_path / "cli"), "--format", "json"]
+    common += ["--deployment", str(chain.deployment_path), "--store", str(tmp_path / "store")]
+    common += ["--keystore", str(tmp_path / "admin.json")]
+    common += ["--password-file", str(tmp_path / "pw")]
+    store = open_store(tmp_path / "store")
+
+    for name, folder in shipped_operations().items():
+        assert command(name, *common) == 0
+
+        operation = json.loads(capsys.readouterr().out)["operation"]
+        record = chain.contracts.operations.operation(operation)
+        document = parse_operation(store.get(record.metadata, 10**6))
+        assert record.bundle == sha256_hex(bundle_folder(folder))
+        assert document.parameters == read_source(folder).parameters
+        assert document.reveals
+        assert f"``{name}``" in HELP
 
 
 def test_somebody_else_registers_nothing(chain: Chain, tmp_path: Path) -> None:

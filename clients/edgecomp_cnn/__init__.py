@@ -1,0 +1,1 @@
+"""EdgeComp for series: trains a small 1-D convolutional network, in NumPy, on one device."""

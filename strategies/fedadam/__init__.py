@@ -1,0 +1,1 @@
+"""FedAdam: Adam at the server (Reddi et al., 2021)."""

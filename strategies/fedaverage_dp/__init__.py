@@ -1,0 +1,1 @@
+"""Differentially private FedAvg: each device's update clipped, noise on the average."""

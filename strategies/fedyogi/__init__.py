@@ -1,0 +1,1 @@
+"""FedYogi: Yogi at the server (Reddi et al., 2021)."""

@@ -1,0 +1,1 @@
+"""Trimmed mean: each number's mean without its extremes (Yin et al., 2018)."""
