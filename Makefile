@@ -17,6 +17,8 @@ UV ?= $(TOOLS)/bin/uv
 EXTRAS := --extra flower --extra service --extra mpc --extra examples --extra plot
 ALL := $(EXTRAS) --extra simulation --extra tensorflow --extra notebooks --extra ipfs --group nodes
 RUN := $(UV) run --frozen --no-sync
+# Tests wait more than they compute: two at a time even on two cores, a file never split.
+PYTEST := $(RUN) pytest --numprocesses 2 --dist loadfile
 NPM := scripts/npm
 STAMP := .venv/.synced
 FULL := .venv/.synced-all
@@ -40,17 +42,17 @@ demo-rosetta: $(STAMP) $(NODE_STAMP) $(SPU_STAMP) $(ROSETTA_STAMP)
 	@$(RUN) python -m examples.mvp3_private_ai $(ARGS)
 
 test: setup lint contracts
-	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(RUN) pytest -m "not slow and not rosetta" $(ARGS); \
+	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(PYTEST) -m "not slow and not rosetta" $(ARGS); \
 		status=$$?; echo; echo "Rosetta: not run (make test-all runs it)"; exit $$status
 
 test-slow: setup $(IPFS_STAMP)
 	@cd contracts && ../$(NPM) run coverage
-	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(RUN) pytest -m "slow and not rosetta" $(ARGS)
+	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(PYTEST) -m "slow and not rosetta" $(ARGS)
 
 # Without a CPython 3.6 there is no environment, and every one of these tests fails by name.
 test-rosetta: setup
 	-@$(MAKE) --no-print-directory rosetta
-	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(RUN) pytest -m rosetta $(ARGS)
+	@PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" $(PYTEST) -m rosetta $(ARGS)
 
 test-all: test test-slow test-rosetta
 

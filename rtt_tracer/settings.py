@@ -130,7 +130,7 @@ class DeadlineSettings(Model):
     stage: Span = 600.0
     run: Span = 86_400.0
     lease: Span = 30.0
-    recheck: Span = 2.0
+    recheck: Span = 5.0
 
 
 class PartySettings(Model):

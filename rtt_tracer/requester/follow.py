@@ -12,7 +12,7 @@ from datatoken.types import Hex32
 from rtt_tracer.requester.sources import Source
 from rtt_tracer.requester.watch import RunEndedError, RunView, view
 
-POLL = 0.5
+POLL = 1.0
 STOP_SECONDS = 60.0
 """How long the other parties may take to end once one has."""
 AWAY_SECONDS = 30.0
