@@ -99,6 +99,8 @@ class Services:
         found = {}
         for client in self._distinct:
             for one in client.job(self._run).parties:
+                if self._clients.get(one.asset) is not client:
+                    continue  # nobody speaks for an asset whose owner has not said so
                 found[one.asset] = PartyView(
                     one.asset,
                     one.state.value,

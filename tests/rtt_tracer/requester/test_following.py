@@ -14,9 +14,10 @@ import pytest
 from datatoken.authorization.reasons import Reason
 from datatoken.cli.output import Format, Output
 from datatoken.errors import ChainUnreachableError, ExitCode, LocalEnvironmentError
+from datatoken.service.assets.models import JobRun, Party, RunState
 from datatoken.types import Hex32, sha256_hex
 from rtt_tracer.requester.follow import AWAY_SECONDS, STOP_SECONDS, follow
-from rtt_tracer.requester.sources import Folders
+from rtt_tracer.requester.sources import Folders, Services
 from rtt_tracer.requester.watch import PartyView, RunEndedError, RunView, view
 
 A, B, C = (sha256_hex(name.encode()) for name in "abc")
@@ -63,6 +64,30 @@ def at(states: str, reason: str = "", sentence: str = "") -> dict[Hex32, PartyVi
                 dt, words[letter], reason if bad else "", sentence if bad else "", 1, 4
             )
     return found
+
+
+class Service:
+    """An asset service that answers with what it is told to say."""
+
+    def __init__(self, *parties: Party) -> None:
+        self._parties = list(parties)
+
+    def job(self, run: str) -> JobRun:
+        owner = "0x" + "1" * 40
+        return JobRun(id=run, job=A, request=REQUEST, requester=owner, parties=self._parties)
+
+
+def test_service_that_speaks_for_an_asset_of_another_owners() -> None:
+    """Whether that one has finished or failed is its own service's to say."""
+    honest = Service(Party(asset=A, state=RunState.RUNNING))
+    liar = Service(
+        Party(asset=B, state=RunState.RUNNING),
+        Party(asset=A, state=RunState.FAILED, reason="GRANT_REVOKED"),
+    )
+    source = Services({A: honest, B: liar})  # type: ignore[dict-item]
+    source._run = REQUEST[2:34]
+
+    assert {dt: one.state for dt, one in source.look().items()} == {A: "running", B: "running"}
 
 
 def test_run_is_over_when_all_have_finished() -> None:
