@@ -19,7 +19,7 @@ from datatoken.service.delegations import check_delegation, read_delegation
 from datatoken.service.receipts import Outbox, ReceiptBook, salt_secret
 from datatoken.service.recorders import Recorders
 from datatoken.store import VerifyingStore, open_store
-from datatoken.types import Address, Hex32
+from datatoken.types import Hex32
 from rtt_tracer.settings import PartySettings
 
 RPC_SECONDS = 10.0
@@ -105,11 +105,6 @@ class OwnerSide:
             outbox=Outbox(history, recorders.post, recorders.account),
             close=close,
         )
-
-    def owners(self, job: Hex32, dts: list[Hex32]) -> dict[Hex32, Address]:
-        """Return the owners of DTs, as the chain names them now."""
-        state = self.reader.snapshot(job, [(dt, self.gatekeeper.tree(job).algorithm) for dt in dts])
-        return {dt: state.records[dt].owner for dt in dts}
 
     def drain(self, clock: Callable[[], float] = time.monotonic) -> bool:
         """Wait until the recorder has acknowledged all receipts; what is left waits on disk."""

@@ -1,6 +1,5 @@
 """The sandbox of an operation: a process of its own, limits, walls, deadlines."""
 
-from rtt_tracer.sandbox.deadlines import Deadlines
 from rtt_tracer.sandbox.limits import Limits
 from rtt_tracer.sandbox.probe import probe
 from rtt_tracer.sandbox.process import EXITED, LIMIT, PROTOCOL, EngineProcess
@@ -10,7 +9,6 @@ __all__ = [
     "EXITED",
     "LIMIT",
     "PROTOCOL",
-    "Deadlines",
     "EngineProcess",
     "Finding",
     "IsolationReport",

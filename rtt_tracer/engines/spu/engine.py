@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -88,18 +89,34 @@ class SpuEngine:
         """
         order = {"folders": [str(one.resolve()) for one in shares], "out": str(out.resolve())}
         try:
-            done = subprocess.run(
-                argv(self._python, "reconstruct"),
-                input=json.dumps(order).encode() + b"\n",
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                timeout=OPEN_SECONDS,
-                check=False,
-                env=environment(out.resolve().parent),
-            )
-        except (OSError, subprocess.SubprocessError) as error:
+            output, code = self._ask(order, environment(out.resolve().parent))
+        except OSError as error:
             raise LocalEnvironmentError(f"SPU can't be started: {error}.") from None
-        found = answer(done.stdout)
+        found = answer(output)
         if not found.get("ok"):
-            why = found.get("message", f"SPU ended with exit code {done.returncode}.")
+            why = found.get("message", f"SPU ended with exit code {code}.")
             raise RunFailedError(f"The result can't be opened: {why}", "Run the job anew.")
+
+    def _ask(
+        self, order: Mapping[str, object], environment: Mapping[str, str]
+    ) -> tuple[bytes, int]:
+        """Return what the process that opens shares says; it ends with this one: its stdin does."""
+        command = argv(self._python, "reconstruct")
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            timer = threading.Timer(OPEN_SECONDS, process.kill)
+            timer.daemon = True
+            timer.start()
+            try:
+                process.stdin.write(json.dumps(order).encode() + b"\n")
+                process.stdin.flush()
+                return process.stdout.read(), process.wait()
+            finally:
+                timer.cancel()

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ DTYPES = {
 def main() -> None:
     """Read {"folders": […], "out": "…"} from stdin; say {"ok": …} or {"code", "message"}."""
     order = json.loads(sys.stdin.readline())
+    threading.Thread(target=_follow, daemon=True).start()
     answer: dict[str, Any] = {"ok": True}
     try:
         values = reconstruct([Path(one) for one in order["folders"]])
@@ -46,6 +48,12 @@ def main() -> None:
         }
     print("\n" + json.dumps(answer), flush=True)
     os._exit(0)
+
+
+def _follow() -> None:
+    """End with whoever asked: shares come from strangers, and one may keep this busy for ever."""
+    sys.stdin.read()
+    os._exit(1)
 
 
 def reconstruct(folders: Sequence[Path]) -> dict[str, np.ndarray]:
