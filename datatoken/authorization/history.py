@@ -161,6 +161,14 @@ class HistoryStore:
                 "UPDATE receipts SET acknowledgement = ? WHERE digest = ?", (content, digest)
             )
 
+    def totals(self) -> dict[str, int]:
+        """Return counts for the metrics."""
+        with self._lock:
+            waiting, all_ = self._db.execute(
+                "SELECT count(*) FILTER (WHERE acknowledgement IS NULL), count(*) FROM receipts"
+            ).fetchone()
+            return {"receipts_waiting": waiting, "receipts_acknowledged": all_ - waiting}
+
     def outbox(self) -> list[tuple[Hex32, bytes]]:
         """Return (digest, content) of receipts without an acknowledgement, oldest first."""
         with self._lock:

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 from datatoken.authorization.reasons import Reason, Refused
-from datatoken.ddo.canonical import canonical_bytes, validate
-from datatoken.errors import BadInputError
+from datatoken.ddo.canonical import canonical_bytes, parse_json, validate
+from datatoken.errors import BadInputError, DataTokenError
 from datatoken.rounds.documents import InclusionProof, RoundDocument
 from datatoken.rounds.receipts import Acknowledgement, Delegation, SignedReceipt
 from datatoken.service.follower import LogFollower
@@ -19,6 +19,7 @@ from datatoken.types import Address, Hex32, MessageKind, Model
 __all__ = ["DELEGATION", "LogFollower", "RecorderClient"]
 
 DELEGATION = "DataToken-Delegation"
+MAX_HEALTH = 64 * 1024
 M = TypeVar("M", bound=Model)
 
 
@@ -53,6 +54,17 @@ class RecorderClient:
         self._http = ServiceHttp(endpoint, timeout)
         self._signer = signer
         self._delegation = delegation
+
+    def trouble(self) -> str | None:
+        """Ask the recorder whether it is there; return why not, None when it is."""
+        try:
+            with self._http.stream("GET", "/healthz", limit=MAX_HEALTH) as (_, parts):
+                plain = parse_json(b"".join(parts), "answer", MAX_HEALTH)
+        except DataTokenError as error:
+            return error.message
+        if not isinstance(plain, dict) or plain.get("recorder") != self.recorder:
+            return f"There is another recorder at {self._http.endpoint}, or none."
+        return None
 
     def post_receipt(self, signed: SignedReceipt) -> Acknowledgement:
         """Send a receipt and return the recorder's signed word that it will be logged.

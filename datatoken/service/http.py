@@ -111,7 +111,7 @@ class ServiceHttp:
             with self._http.stream(method, self.endpoint + path, content=body, headers=sent) as got:
                 yield got.status_code, _bounded(got.iter_bytes(), limit or MAX_REPLY, deadline)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            raise self._unreachable(type(error).__name__) from error
+            raise self._unreachable(_why(error)) from error
 
     def _unreachable(self, why: str) -> DataTokenError:
         return Refused(
@@ -140,6 +140,12 @@ class ServiceHttp:
     ) -> None:
         """Close the connections."""
         self.close()
+
+
+def _why(error: Exception) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return "its certificate is none that is trusted here"
+    return type(error).__name__
 
 
 def _bounded(parts: Iterator[bytes], limit: int, deadline: float) -> Iterator[bytes]:

@@ -114,8 +114,8 @@ class Recorder:
             acknowledgement = self._acknowledge(digest, receipt.job, now)
             placement = self.book.add(signed, content, acknowledgement)
         log.info(
-            "receipt", job=receipt.job, dt=receipt.dt, kind=receipt.kind.value,
-            sequence=receipt.sequence, late=placement.late,
+            "receipt", job=receipt.job, run=receipt.run, dt=receipt.dt, kind=receipt.kind.value,
+            sequence=receipt.sequence, receipt=digest, late=placement.late,
         )  # fmt: skip
         return acknowledgement
 

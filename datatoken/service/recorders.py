@@ -12,6 +12,8 @@ from datatoken.service.client import RecorderClient
 from datatoken.types import Address, Hex32
 
 POST_SECONDS = 10.0
+MAX_ASKED = 4
+"""Recorders that are asked whether they are there: the latest ones."""
 
 
 class Recorders:
@@ -58,6 +60,12 @@ class Recorders:
                     timeout=POST_SECONDS,
                 )
             return self._clients[key]
+
+    def trouble(self) -> str | None:
+        """Ask the recorders of the jobs so far whether they are there; return why one is not."""
+        with self._lock:
+            clients = list(self._clients.values())[-MAX_ASKED:]
+        return next((why for client in clients if (why := client.trouble())), None)
 
     def post(self, signed: SignedReceipt) -> Acknowledgement:
         """Post one receipt to its job's recorder."""

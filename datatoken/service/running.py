@@ -15,11 +15,18 @@ import structlog
 from datatoken.errors import LocalEnvironmentError
 
 
-def configure_logging() -> None:
-    """Write JSON lines to stderr: time, level, event and its fields; never a request's body."""
+def configure_logging(**facts: str) -> None:
+    """Write JSON lines to stderr: time, level, event and its fields; never a request's body.
+
+    Parameters
+    ----------
+    **facts : str
+        What stands in every line, whatever thread writes it.
+    """
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            always(**facts),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(),
@@ -28,6 +35,15 @@ def configure_logging() -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+def always(**facts: str) -> structlog.types.Processor:
+    """Return what adds these facts to every line; a line's own words go before them."""
+
+    def add(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+        return {**facts, **event}
+
+    return add
 
 
 @contextlib.contextmanager

@@ -70,6 +70,11 @@ def superlink(
     ssl_ca_certfile: Annotated[Path | None, typer.Option(help="CA certificate (PEM).")] = None,
     ssl_certfile: Annotated[Path | None, typer.Option(help="Server certificate (PEM).")] = None,
     ssl_keyfile: Annotated[Path | None, typer.Option(help="Server private key (PEM).")] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port of /metrics and /healthz; left out: none."),
+    ] = None,
+    metrics_host: Annotated[str, typer.Option(help="Their address.")] = "127.0.0.1",
     pass_env: Annotated[
         list[str] | None,
         typer.Option(help="Environment variable that apps may see; may be repeated."),
@@ -102,6 +107,8 @@ def superlink(
             ssl_ca_certfile=ssl_ca_certfile,
             ssl_certfile=ssl_certfile,
             ssl_keyfile=ssl_keyfile,
+            metrics_port=metrics_port,
+            metrics_host=metrics_host,
             pass_env=tuple(pass_env or ()),
             extra=tuple(context.args),
         )

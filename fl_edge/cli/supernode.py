@@ -80,6 +80,11 @@ def supernode(
     ] = "subprocess",
     host: Annotated[str, typer.Option(help="Where apps reach this node.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0: any.")] = 0,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Port of /metrics and /healthz; left out: none."),
+    ] = None,
+    metrics_host: Annotated[str, typer.Option(help="Their address.")] = "127.0.0.1",
     pass_env: Annotated[
         list[str] | None,
         typer.Option(help="Environment variable that apps may see; may be repeated."),
@@ -112,6 +117,8 @@ def supernode(
         isolation=isolation,
         host=host,
         port=port,
+        metrics_port=metrics_port,
+        metrics_host=metrics_host,
         pass_env=tuple(pass_env or ()),
         extra=tuple(context.args),
     )

@@ -156,6 +156,11 @@ class ClaimCourier:
         """Tell a recorder how many receipts to expect; returns at once."""
         self._names.put(named)
 
+    def totals(self) -> dict[str, int]:
+        """Return counts for the metrics."""
+        claims = sum(1 for _ in self.spool.glob("[0-9]*/claim-[0-9]*.json"))
+        return {"claims_waiting": claims + self._names.qsize()}
+
     def begin(self, run: int, admission: Admission) -> None:
         """Write a new run's terms for its ServerApp; before it can start."""
         start = self.aggregates.last(admission.job) if admission.resume else None

@@ -17,6 +17,7 @@ from datatoken.authorization.reasons import Reason, Refused
 from datatoken.authorization.rounds import minimum
 from datatoken.ddo.operation import OperationDocument
 from datatoken.errors import BadInputError
+from datatoken.service.monitor import Monitor
 from datatoken.types import Hex32, MessageKind, Scalar, sha256_hex
 from fl_edge.fab import app_config, build_fab, effective_config
 from fl_edge.fab.keys import JOB_KEY, REQUEST_KEY, RESUME_KEY
@@ -78,6 +79,8 @@ class SuperLinkGate:
         Where admissions are kept.
     resumable : callable
         Tells whether there is an aggregate of a job to go on from.
+    monitor : Monitor, optional
+        Counts rounds and measures decisions.
     """
 
     def __init__(
@@ -86,7 +89,9 @@ class SuperLinkGate:
         candidates: Callable[[], list[Hex32]],
         book: RunBook,
         resumable: Callable[[Hex32], bool] = lambda _: False,
+        monitor: Monitor | None = None,
     ) -> None:
+        self._monitor = monitor or Monitor("superlink")
         self.keeper, self.book, self._resumable = keeper, book, resumable
         self._candidates = candidates
         self._fabs: dict[tuple[Hex32, Hex32], Hex32] = {}
@@ -162,6 +167,7 @@ class SuperLinkGate:
             if current is None or not current.covers(message):
                 self._authorize(admission, message)
                 self._number += 1
+                self._monitor.round()
                 current = self._rounds[key] = _Round(self._number, message.session)
                 self._rounds.move_to_end(key)
                 while len(self._rounds) > MAX_ROUNDS_KEPT:
@@ -189,14 +195,16 @@ class SuperLinkGate:
     def _ask(self, job: Hex32, **asked: Any) -> Lease:
         """Ask the core; nothing is counted. A composite's owner has to announce its own job."""
         try:
-            return self.keeper.authorize(
-                job=job,
-                # The members' gates read the records; here they have not arrived yet.
-                records={},
-                installed=self._installed(job),
-                count=False,
-                **asked,
-            )
+            installed = self._installed(job)
+            with self._monitor.deciding():
+                return self.keeper.authorize(
+                    job=job,
+                    # The members' gates read the records; here they have not arrived yet.
+                    records={},
+                    installed=installed,
+                    count=False,
+                    **asked,
+                )
         except Refused as refusal:
             composite = self.keeper.tree(job).algorithm != self.keeper.asset
             if refusal.reason is Reason.REQUEST_MISSING and composite:

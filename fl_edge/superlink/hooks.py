@@ -16,6 +16,7 @@ from flwr.supercore.error import ApiErrorCode, FlowerError
 from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 
 from datatoken.authorization.reasons import Reason, Refused
+from datatoken.service.monitor import RUN, Monitor
 from datatoken.types import MessageKind
 from fl_edge.fab.keys import JOB_KEY, REQUEST_KEY, RESUME_KEY
 from fl_edge.strategy.shortfall import too_few
@@ -36,10 +37,19 @@ class Hooks:
     watch : RoundWatch
     on_start : callable
         Called with the id and the admission of every run, before its ServerApp can start.
+    monitor : Monitor, optional
+        Counts runs and messages.
     """
 
-    def __init__(self, gate: SuperLinkGate, watch: RoundWatch, on_start: OnStart) -> None:
+    def __init__(
+        self,
+        gate: SuperLinkGate,
+        watch: RoundWatch,
+        on_start: OnStart,
+        monitor: Monitor | None = None,
+    ) -> None:
         self.gate, self.watch, self.on_start = gate, watch, on_start
+        self.monitor = monitor or Monitor("superlink")
 
     def install(self) -> None:
         """Check the seams, then replace flwr's functions.
@@ -71,6 +81,7 @@ class Hooks:
                 overrides = user_config_from_proto(request.override_config)
                 admission, lease = self.gate.admit(request.fab.content, overrides)
             except Refused as refusal:
+                self.monitor.refused(RUN, refusal.reason)
                 raise _for_user(refusal) from refusal
             for key in (JOB_KEY, REQUEST_KEY, RESUME_KEY):
                 request.override_config.pop(key, None)
@@ -80,7 +91,9 @@ class Hooks:
             try:
                 self.gate.begin(response.run_id, admission, lease)
                 self.on_start(response.run_id, admission)
+                self.monitor.passed(RUN)
             except Refused as refusal:
+                self.monitor.refused(RUN, refusal.reason)
                 end_run(state, response.run_id, refusal)
                 raise _for_user(refusal) from refusal
             return response
@@ -135,8 +148,11 @@ class Hooks:
                 raise Refused(Reason.RUN_NOT_ACCEPTED, "A ServerApp sends messages to nodes only.")
             if not self.gate.covered(outgoing):
                 self._check_shortfall(metadata.run_id, finished=False)
-            return outgoing, self.gate.release(outgoing)
+            number = self.gate.release(outgoing)
+            self.monitor.passed(outgoing.kind)
+            return outgoing, number
         except Refused as refusal:
+            self.monitor.refused(metadata.message_type.partition(".")[0], refusal.reason)
             end_run(state, metadata.run_id, refusal)
             raise FlowerError(ApiErrorCode.NO_PERMISSIONS, str(refusal), str(refusal)) from refusal
 

@@ -7,7 +7,9 @@ on import), the seams are checked and replaced before anything listens.
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -21,7 +23,11 @@ from fl_edge.supernode.environment import (
     lock_state,
     replace_environment,
 )
-from fl_edge.supernode.launch import configure_logging
+from fl_edge.supernode.launch import configure_logging, serve_monitor
+from fl_edge.supernode.output import json_output
+
+if TYPE_CHECKING:
+    from fl_edge.superlink.maker import MakerSide
 
 SPOOL_VARIABLE = "DATATOKEN_SPOOL"
 """As in `fl_edge.strategy.spool`, which imports flwr."""
@@ -43,7 +49,7 @@ def launch(settings: Settings) -> ExitCode:
     DataTokenError
         When it can't be started; nothing listens then.
     """
-    configure_logging()
+    configure_logging(settings.dt)
     check_extra(settings.extra)
     lock = lock_state(settings.state)
     try:
@@ -69,8 +75,14 @@ def _run(settings: Settings) -> ExitCode:
     side = MakerSide.open(settings)
     hide_process()
     side.hooks.install()
+    served = serve_monitor(side.monitor, settings.metrics_host, settings.metrics_port)
     side.courier.start()
-    log.info("gate in place", dt=settings.dt, host=settings.host, port=settings.port)
+    log.info("gate in place", host=settings.host, port=settings.port)
+    with json_output():
+        return _run_flwr(settings, side, served)
+
+
+def _run_flwr(settings: Settings, side: "MakerSide", served: Callable[[], None]) -> ExitCode:
     from flwr.superlink.cli.flower_superlink import flower_superlink
 
     sys.argv = ["flower-superlink", *settings.flwr_arguments()]
@@ -83,6 +95,7 @@ def _run(settings: Settings) -> ExitCode:
                 "See: flower-superlink --help.",
             ) from None
     finally:
+        served()
         side.courier.stop()
     return ExitCode.OK
 

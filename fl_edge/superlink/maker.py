@@ -16,6 +16,8 @@ from datatoken.errors import BadInputError
 from datatoken.rounds.receipts import Delegation
 from datatoken.service.client import LogFollower, RecorderClient
 from datatoken.service.delegations import check_delegation, read_delegation
+from datatoken.service.monitor import Monitor
+from datatoken.service.recorders import MAX_ASKED
 from datatoken.store import open_store
 from datatoken.types import Address, Hex32
 from fl_edge.superlink.claims import Aggregates, ClaimCourier
@@ -70,6 +72,12 @@ class Recorders:
                 )
             return self._clients[key]
 
+    def trouble(self) -> str | None:
+        """Ask the recorders of the jobs so far whether they are there; return why one is not."""
+        with self._lock:
+            clients = list(self._clients.values())[-MAX_ASKED:]
+        return next((why for client in clients if (why := client.trouble())), None)
+
 
 class MakerSide:
     """All that a gated SuperLink needs of its owner.
@@ -80,10 +88,12 @@ class MakerSide:
         Not installed yet.
     courier : ClaimCourier
         Not started yet.
+    monitor : Monitor
+        Counts what the hooks let through and refuse.
     """
 
-    def __init__(self, hooks: Hooks, courier: ClaimCourier) -> None:
-        self.hooks, self.courier = hooks, courier
+    def __init__(self, hooks: Hooks, courier: ClaimCourier, monitor: Monitor) -> None:
+        self.hooks, self.courier, self.monitor = hooks, courier, monitor
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -106,16 +116,21 @@ class MakerSide:
         recorders = Recorders(signer, _delegation(settings, reader, signer.address))
         follower = LogFollower(recorders.client, reader, settings.state / "log.sqlite")
         history = HistoryStore(settings.state / "history.sqlite")
-        keeper = Gatekeeper(settings.dt, reader, store, history, follower)
+        monitor = Monitor("superlink")
+        keeper = Gatekeeper(settings.dt, monitor.watched(reader), store, history, follower)
         recorders.keeper = keeper
         book = RunBook(settings.state / "runs.sqlite")
         aggregates = Aggregates(settings.state / "aggregates")
         spool = settings.state / SPOOL
         courier = ClaimCourier(spool, book, aggregates, recorders.client)
         gate = SuperLinkGate(
-            keeper, OpenJobs(reader), book, lambda job: aggregates.last(job) is not None
+            keeper, OpenJobs(reader), book, lambda job: aggregates.last(job) is not None, monitor
         )
-        return cls(Hooks(gate, RoundWatch(courier.name), courier.begin), courier)
+        monitor.add_gauges(courier.totals)
+        monitor.add_probe("chain", lambda: rpc.verify_chain(deployment.chain_id))
+        monitor.add_probe("recorder", recorders.trouble)
+        hooks = Hooks(gate, RoundWatch(courier.name), courier.begin, monitor)
+        return cls(hooks, courier, monitor)
 
 
 def _delegation(settings: Settings, reader: ChainReader, account: Address) -> Delegation | None:

@@ -19,6 +19,8 @@ class Settings:
         and reads its log; it sends no transaction.
     password : str
         Of the keystore; never shown.
+    metrics_port : int, optional
+        Where metrics and health are served; left out: nowhere. 0 takes a free one.
     extra : tuple of str
         Further arguments for flwr's own SuperLink.
     """
@@ -32,6 +34,8 @@ class Settings:
     delegation: Path | None = None
     host: str = "127.0.0.1"
     port: int = 8000
+    metrics_port: int | None = None
+    metrics_host: str = "127.0.0.1"
     insecure: bool = False
     ssl_ca_certfile: Path | None = None
     ssl_certfile: Path | None = None

@@ -25,6 +25,7 @@ from flwr.supercore.run import Run, RunNotRunningException
 from datatoken.authorization.decision import Lease
 from datatoken.authorization.reasons import Refused
 from datatoken.rounds.receipts import SignedReceipt
+from datatoken.service.monitor import Monitor
 from datatoken.types import Hex32
 from fl_edge.messages import (
     MalformedMessageError,
@@ -76,6 +77,8 @@ class Gate:
         Called after a receipt was written (wakes the outbox).
     rpcs : callable
         Returns how many requests have gone to the chain, for the log.
+    monitor : Monitor, optional
+        Counts messages and measures decisions.
     """
 
     def __init__(
@@ -87,7 +90,9 @@ class Gate:
         before_run: Callable[[], None] = lambda: None,
         after_reply: Callable[[], None] = lambda: None,
         rpcs: Callable[[], int] = lambda: 0,
+        monitor: Monitor | None = None,
     ) -> None:
+        self._monitor = monitor or Monitor("supernode")
         self._link, self._authority, self._book = link, authority, book
         self._before_run, self._after_reply, self._rpcs = before_run, after_reply, rpcs
         self._runs: dict[int, tuple[RunFacts, Accepted]] = {}
@@ -144,7 +149,9 @@ class Gate:
         opened = open_message(objects, ids, envelope.metadata.message_id)
         kind = kind_of(opened.message.metadata)
         check_envelope(envelope, opened.message, self._link.node_id)
-        lease = self._authority.authorize(accepted, facts, kind, records_of(opened.content))
+        with self._monitor.deciding():
+            lease = self._authority.authorize(accepted, facts, kind, records_of(opened.content))
+        self._monitor.passed(kind)
         self._before_run()
         asked = Asked(
             opened.message, opened.content.outline(), content_digest(opened.content), lease
@@ -253,12 +260,14 @@ class Gate:
             return
         inspected = _since(started)
         self._transmit(reply, tree, dict(objects), pending.runtime)
+        self._monitor.round()
         self._after_reply()
         log.info(
             "reply sent",
             job=asked.lease.job,
             run=asked.lease.run,
             kind=asked.lease.kind.value,
+            sequence=asked.lease.sequence,
             receipt=signed.receipt.digest(),
             bytes=sum(map(len, objects.values())),
             ms=inspected,
@@ -266,6 +275,7 @@ class Gate:
 
     def _refuse(self, request: Message, refusal: Refused, error: Exception | None = None) -> None:
         """Answer with an error reply; whatever happens here, the loop goes on."""
+        self._monitor.refused(request.metadata.message_type.partition(".")[0], refusal.reason)
         log.warning(
             "refused",
             run=request.metadata.run_id,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from datatoken.errors import BadInputError, ExitCode, LocalEnvironmentError
+from datatoken.service.running import always
 from fl_edge.supernode.environment import (
     app_environment,
     check_port,
@@ -22,9 +23,11 @@ from fl_edge.supernode.environment import (
     lock_state,
     replace_environment,
 )
+from fl_edge.supernode.output import json_output
 from fl_edge.supernode.settings import Settings
 
 if TYPE_CHECKING:
+    from datatoken.service.monitor import Monitor
     from fl_edge.supernode.seam import Link
 
 log = structlog.get_logger(__name__)
@@ -38,7 +41,7 @@ def launch(settings: Settings) -> ExitCode:
     DataTokenError
         When it can't be started; nothing has connected to the SuperLink then.
     """
-    configure_logging()
+    configure_logging(settings.dt)
     lock = lock_state(settings.state)
     home = fresh_home(settings.state / "flwr")
     port = settings.port or free_port(settings.host)
@@ -46,7 +49,8 @@ def launch(settings: Settings) -> ExitCode:
     replace_environment(app_environment(os.environ, home, settings.pass_env))
     try:
         make_gate, stop = _prepare(settings, port)
-        return run_gated(settings.flwr_arguments(port), make_gate, stop)
+        with json_output():
+            return run_gated(settings.flwr_arguments(port), make_gate, stop)
     finally:
         os.close(lock)
 
@@ -68,7 +72,7 @@ def _prepare(
     apps = AppsFolder(settings.state.resolve() / "flwr")
 
     def make_gate(link: "Link") -> "Link":
-        log.info("gate in place", dt=settings.dt, node=link.node_id)
+        log.info("gate in place", node=link.node_id)
         gate = Gate(
             link,
             side.authority,
@@ -76,11 +80,36 @@ def _prepare(
             before_run=apps.wipe,
             after_reply=side.outbox.wake,
             rpcs=side.rpcs,
+            monitor=side.monitor,
         )
         return gate.link()
 
+    served = serve_monitor(side.monitor, settings.metrics_host, settings.metrics_port)
     side.outbox.start()
-    return make_gate, side.outbox.stop
+
+    def stop() -> None:
+        served()
+        side.outbox.stop()
+
+    return make_gate, stop
+
+
+def serve_monitor(monitor: "Monitor", host: str, port: int | None) -> Callable[[], None]:
+    """Serve metrics and health where a port is given; return what ends it.
+
+    Raises
+    ------
+    LocalEnvironmentError
+        When the port can't be had.
+    """
+    if port is None:
+        return lambda: None
+    from datatoken.service.monitor import MonitorServer
+
+    server = MonitorServer(monitor, host, port)
+    server.start()
+    log.info("metrics served", host=host, port=server.port)
+    return server.stop
 
 
 def run_gated(
@@ -138,10 +167,11 @@ def check_arguments(arguments: list[str]) -> None:
         )
 
 
-def configure_logging() -> None:
-    """Log to stderr: for people on a terminal, as JSON otherwise."""
+def configure_logging(dt: str) -> None:
+    """Log to stderr, each line with the daemon's DT: for people on a terminal, else as JSON."""
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
+        always(dt=dt),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]

@@ -13,6 +13,7 @@ from datatoken.chain.signer import Signer
 from datatoken.errors import BadInputError
 from datatoken.service.client import LogFollower
 from datatoken.service.delegations import check_delegation, read_delegation
+from datatoken.service.monitor import Monitor
 from datatoken.service.receipts import Outbox, ReceiptBook, salt_secret
 from datatoken.service.recorders import Recorders
 from datatoken.store import open_store
@@ -34,6 +35,8 @@ class OwnerSide:
     outbox : Outbox
     rpcs : callable
         Returns how many requests have gone to the chain.
+    monitor : Monitor
+        Counts what the gate lets through and refuses.
     """
 
     def __init__(
@@ -42,8 +45,10 @@ class OwnerSide:
         book: ReceiptBook,
         outbox: Outbox,
         rpcs: Callable[[], int] = lambda: 0,
+        monitor: Monitor | None = None,
     ) -> None:
         self.authority, self.book, self.outbox, self.rpcs = authority, book, outbox, rpcs
+        self.monitor = monitor or Monitor("supernode")
 
     @classmethod
     def open(cls, settings: Settings) -> Self:
@@ -81,19 +86,24 @@ class OwnerSide:
         recorders = Recorders(signer, delegation)
         log_path: Path = settings.state / "log.sqlite"
         follower = LogFollower(recorders.client, reader, log_path, own=[settings.dt])
+        monitor = Monitor("supernode")
         gatekeeper = Gatekeeper(
             settings.dt,
-            reader,
+            monitor.watched(reader),
             store,
             history,
             follower,
             clock_bound=int(profile.clock_bound),
         )
         recorders.gatekeeper = gatekeeper
+        monitor.add_gauges(history.totals)
+        monitor.add_probe("chain", lambda: rpc.verify_chain(network.chain_id))
+        monitor.add_probe("recorder", recorders.trouble)
         secret = salt_secret(settings.state / "salt.key")
         return cls(
             ChainAuthority(gatekeeper, OpenJobs(reader)),
             ReceiptBook(history, signer, delegation, secret),
             Outbox(history, recorders.post, recorders.account),
             lambda: rpc.calls,
+            monitor,
         )

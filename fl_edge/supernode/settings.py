@@ -14,6 +14,8 @@ class Settings:
     ----------
     password : str
         Of the node key's keystore; never shown.
+    metrics_port : int, optional
+        Where metrics and health are served; left out: nowhere. 0 takes a free one.
     extra : tuple of str
         Further arguments for flwr's own SuperNode.
     """
@@ -32,6 +34,8 @@ class Settings:
     isolation: str = "subprocess"
     host: str = "127.0.0.1"
     port: int = 0
+    metrics_port: int | None = None
+    metrics_host: str = "127.0.0.1"
     pass_env: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
 

@@ -51,13 +51,14 @@ def party(
 ) -> None:
     """Take part in an MPC run with one asset."""
     from datatoken.authorization.reasons import Refused
+    from datatoken.service.assets.executor import run_id
     from datatoken.service.running import configure_logging
     from rtt_tracer.party.run import Party
     from rtt_tracer.party.steps import outcome_of
     from rtt_tracer.settings import load_party
 
     settings = load_party(config)
-    configure_logging()
+    configure_logging(dt=settings.dt, job=job, run=run_id(request))
     made = Party(settings, job, request)
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -31,7 +31,7 @@ from datatoken.service.assets.models import (
 from datatoken.service.assets.openapi import openapi
 from datatoken.service.assets.page import CONTENT_POLICY, page
 from datatoken.service.assets.runs import RunDesk
-from datatoken.service.metrics import CONTENT_TYPE, Metrics
+from datatoken.service.metrics import CONTENT_TYPE, Metrics, gauge
 from datatoken.service.problems import ServiceCode, ServiceError
 from datatoken.types import Address, Hex32, Model
 
@@ -222,7 +222,8 @@ def _public_routes(app: Flask, service: AssetService, metrics: Metrics) -> None:
 
     @app.get("/metrics")
     def metrics_text() -> Response:
-        return Response(metrics.text(service.book.totals()), content_type=CONTENT_TYPE)
+        ends = gauge("datatoken_assets_run_ends", ("state", "reason"), service.book.ends())
+        return Response(metrics.text(service.book.totals(), ends), content_type=CONTENT_TYPE)
 
 
 def _model(found: Model) -> Response:

@@ -1,10 +1,12 @@
 """What an asset service keeps on disk: nonces, authorization requests, runs."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from datatoken.authorization.reasons import Reason
 from datatoken.service.assets.executor import Run, Status
 from datatoken.service.assets.models import Authorization, AuthorizationState, RunState
 from datatoken.service.assets.policy import Queue
@@ -28,6 +30,7 @@ CREATE UNIQUE INDEX IF NOT EXISTS runs_active ON runs (asset) WHERE active = 1;
 MAX_KEPT = 10_000
 """Requests that are kept when they are decided. Runs are kept for ever: so are their nonces."""
 PAGE = 200
+_REASONS = frozenset({"NONE", *(reason.value for reason in Reason)})
 M = TypeVar("M", bound=Model)
 
 
@@ -207,7 +210,25 @@ class AssetBook(Database):
             found[f"authorizations_{state}"] = int(count)
         for state, count in self._rows("SELECT state, count(*) FROM runs GROUP BY state"):
             found[f"runs_{state}"] = int(count)
+        stages = (
+            "json_extract(content, '$.status.stage')",
+            "json_extract(content, '$.status.stages')",
+        )
+        for name, stage in zip(("stages_done", "stages_planned"), stages, strict=True):
+            [(count,)] = self._rows(f"SELECT total({stage}) FROM runs WHERE active = 1")  # noqa: S608
+            found[name] = int(count)
         return found
+
+    def ends(self) -> dict[tuple[str, str], int]:
+        """Return how runs have ended, by state and reason; other words than reasons are `OTHER`."""
+        found: Counter[tuple[str, str]] = Counter()
+        for state, reason, count in self._rows(
+            "SELECT state, json_extract(content, '$.status.reason'), count(*) FROM runs "
+            "WHERE active = 0 GROUP BY 1, 2"
+        ):
+            word = str(reason or "NONE")
+            found[str(state), word if word in _REASONS else "OTHER"] += int(count)
+        return dict(found)
 
 
 def _all(model: type[M], rows: Sequence[tuple[str]]) -> list[M]:

@@ -208,9 +208,9 @@ class RunDesk:
                 state=RunState.FAILED, reason=Reason.ENGINE_MISSING, sentence=error.message
             )
             self._book.update_run(record.changed(status, int(self._clock())))
-            log.error("party not started", run=run.id, asset=run.asset, why=error.message)
+            log.error("party not started", run=run.id, dt=run.asset, job=run.job, why=error.message)
         else:
-            log.info("party started", run=run.id, asset=run.asset, job=run.job)
+            log.info("party started", run=run.id, dt=run.asset, job=run.job)
 
     def _keep(self, run: Run) -> _Kept:
         if run not in self._kept:
@@ -241,7 +241,9 @@ class RunDesk:
             said = _died(said or record.status, kept)
         self._book.update_run(record.changed(said, now))
         self._kept.pop(run, None)
-        log.info("run ended", run=run.id, asset=run.asset, state=said.state, reason=said.reason)
+        log.info(
+            "run ended", run=run.id, dt=run.asset, job=run.job, state=said.state, reason=said.reason
+        )
 
     @staticmethod
     def _hurry(kept: _Kept, *, ended: bool) -> None:
