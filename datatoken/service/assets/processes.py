@@ -16,7 +16,7 @@ from pathlib import Path
 from datatoken.errors import LocalEnvironmentError
 
 LOCK, PID, OUTPUT = "alive.lock", "pid", "party.log"
-GRACE = 15.0
+GRACE = 25.0  # longer than a party takes to send what it has signed
 """Seconds for a party to tell its peers and end by itself."""
 
 
