@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from datatoken.cli.session import Session
-from datatoken.errors import LocalEnvironmentError
+from datatoken.errors import BadInputError, LocalEnvironmentError
 
 
 def recorder(
@@ -28,6 +28,10 @@ def recorder(
     linger: Annotated[
         int, typer.Option(min=0, max=3600, help="Seconds that late receipts wait for a round.")
     ] = 20,
+    ssl_certfile: Annotated[
+        Path | None, typer.Option(help="Certificates for HTTPS (PEM); left out: plain HTTP.")
+    ] = None,
+    ssl_keyfile: Annotated[Path | None, typer.Option(help="Their private key (PEM).")] = None,
 ) -> None:
     """Run a recorder: it takes receipts and logs each round by one transaction.
 
@@ -40,7 +44,11 @@ def recorder(
         datatoken recorder --keystore recorder
 
         datatoken recorder --keystore recorder --port 9095 --auditor 0x…
+
+        datatoken recorder --host 192.0.2.7 --ssl-certfile tls.pem --ssl-keyfile tls.key
     """
+    if (ssl_certfile is None) != (ssl_keyfile is None):
+        raise BadInputError("--ssl-certfile and --ssl-keyfile go together.")
     session = Session.current()
     try:
         from datatoken.service.server import RecorderSettings, serve
@@ -58,6 +66,8 @@ def recorder(
         port=port,
         auditors=[session.account(text) for text in auditor or []],
         linger=linger,
+        certificate=ssl_certfile,
+        key=ssl_keyfile,
     )
     address = settings.signer.address
 

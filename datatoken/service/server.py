@@ -1,7 +1,8 @@
 """Runs the recorder: one process, one state folder, waitress in front, JSON logs on stderr."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from datatoken.service.logger import ChainAppender, RoundLogger
 from datatoken.service.recorder import Recorder
 from datatoken.service.rendezvous import Introductions, Rendezvous
 from datatoken.service.running import alone, cannot_listen, configure_logging, end_on_sigterm
+from datatoken.service.tls import TlsFront
 from datatoken.types import Address
 
 log = structlog.get_logger(__name__)
@@ -44,6 +46,8 @@ class RecorderSettings:
         Accounts that may read the documents of every job.
     linger : int
         Seconds that late receipts wait for a round to go with.
+    certificate, key : Path, optional
+        PEM files for HTTPS; without them the recorder speaks plain HTTP.
     """
 
     deployment: Deployment
@@ -54,6 +58,8 @@ class RecorderSettings:
     port: int = 9095
     auditors: Sequence[Address] = ()
     linger: int = DEFAULT_LINGER
+    certificate: Path | None = None
+    key: Path | None = None
 
 
 def serve(settings: RecorderSettings, ready: Callable[[str], None]) -> None:
@@ -71,8 +77,6 @@ def serve(settings: RecorderSettings, ready: Callable[[str], None]) -> None:
     ChainUnreachableError, WrongChainError
         When the chain is not there, or another one.
     """
-    from waitress.server import create_server
-
     configure_logging()
     with (
         alone(settings.state, "recorder"),
@@ -92,29 +96,51 @@ def serve(settings: RecorderSettings, ready: Callable[[str], None]) -> None:
             linger=settings.linger,
         )
         logger = RoundLogger(recorder, ChainAppender(sender, site.contracts.log))
+        app = create_app(recorder, logger, Rendezvous(recorder, introductions))
+        with _listening(settings, app) as (server, url):
+            end_on_sigterm()
+            logger.start()
+            try:
+                log.info("recorder listens", recorder=address, url=url)
+                ready(url)
+                server.run()
+            finally:
+                logger.stop()
+
+
+@contextlib.contextmanager
+def _listening(settings: RecorderSettings, app: Any) -> Iterator[tuple[Any, str]]:
+    """Listen; give the server, which is still to be run, and its address."""
+    from waitress.server import create_server
+
+    with contextlib.ExitStack() as stack:
+        place: dict[str, object] = {"host": settings.host, "port": settings.port}
+        if settings.certificate is not None:
+            # Not in the state folder: the path of a socket file is at most 107 bytes long.
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="datatoken-")))
+            place = {"unix_socket": str(folder / "http"), "unix_socket_perms": "600"}
         try:
             server = create_server(
-                create_app(recorder, logger, Rendezvous(recorder, introductions)),
-                host=settings.host,
-                port=settings.port,
+                app,
+                **place,
                 threads=THREADS,
                 connection_limit=CONNECTIONS,
                 channel_timeout=CHANNEL_TIMEOUT,
                 max_request_body_size=MAX_BODY,
                 ident=None,
             )
+            stack.callback(server.close)
+            if settings.certificate is None or settings.key is None:
+                url = f"http://{settings.host}:{_port(server)}"
+            else:
+                socket = Path(str(place["unix_socket"]))
+                files = (settings.certificate, settings.key)
+                front = TlsFront(settings.host, settings.port, socket, *files)
+                stack.callback(front.stop)
+                url = f"https://{settings.host}:{front.start()}"
         except (OSError, ValueError) as error:
             raise cannot_listen("recorder", settings.host, settings.port, error) from None
-        end_on_sigterm()
-        logger.start()
-        try:
-            port = _port(server)
-            log.info("recorder listens", recorder=address, port=port)
-            ready(f"http://{settings.host}:{port}")
-            server.run()
-        finally:
-            logger.stop()
-            server.close()
+        yield server, url
 
 
 def _port(server: Any) -> int:

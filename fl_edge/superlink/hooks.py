@@ -21,6 +21,7 @@ from datatoken.types import MessageKind
 from fl_edge.fab.keys import JOB_KEY, REQUEST_KEY, RESUME_KEY
 from fl_edge.strategy.shortfall import too_few
 from fl_edge.superlink import seams
+from fl_edge.superlink.delivery import Delivery
 from fl_edge.superlink.gate import Outgoing, SuperLinkGate
 from fl_edge.superlink.runs import Admission
 from fl_edge.superlink.watch import RoundWatch
@@ -49,6 +50,7 @@ class Hooks:
         monitor: Monitor | None = None,
     ) -> None:
         self.gate, self.watch, self.on_start = gate, watch, on_start
+        self.delivery = Delivery()
         self.monitor = monitor or Monitor("superlink")
 
     def install(self) -> None:
@@ -64,8 +66,9 @@ class Hooks:
         fleet = importlib.import_module(seams.FLEET)
         control.start_run = self._start_run(control.start_run)  # type: ignore[attr-defined]
         fleet.get_run = self._get_run(fleet.get_run)  # type: ignore[attr-defined]
-        for module, name in seams.LINK_STATES:
-            state = getattr(importlib.import_module(module), name)
+        states = [getattr(importlib.import_module(m), name) for m, name in seams.LINK_STATES]
+        self.delivery.install(fleet, states)
+        for state in states:
             state.store_message_and_object_tree = self._store_message(
                 state.store_message_and_object_tree
             )
@@ -119,6 +122,7 @@ class Hooks:
             if metadata.reply_to_message_id:
                 stored, missing = original(state, message, object_tree, session_id)
                 if stored:
+                    self.delivery.answered(metadata.reply_to_message_id)
                     self.watch.replied(metadata.reply_to_message_id, _error_of(message))
                 return stored, missing
             outgoing, number = self._release(state, message, object_tree, session_id)
@@ -171,7 +175,10 @@ class Hooks:
             stored: bool = original(state, run_id, session_id, object_id, object_content)
             if stored:
                 self.watch.stored(object_id, state.object_store.get)
-            return stored
+            if stored or not object_content:
+                return stored
+            # After a break a node tells again what has arrived; a "no" would end its reply.
+            return bool(state.object_store.get(object_id) == object_content)
 
         return store_object
 

@@ -39,10 +39,13 @@ class Seam:
 STORE_MESSAGE = ("self", "message", "object_tree", "session_id")
 STORE_OBJECT = ("self", "run_id", "session_id", "object_id", "object_content")
 FINISH_TASK = ("self", "task_id", "sub_status", "details")
+HEARD_OF = ("self", "node_id", "heartbeat_interval")
 
 SERVER_SEAMS = (
     Seam(CONTROL, "start_run", ("request", "account", "state", "fleet_api_type", "source")),
     Seam(FLEET, "get_run", ("request", "state")),
+    Seam(FLEET, "pull_messages", ("request", "state", "store")),
+    Seam(FLEET, "confirm_message_received", ("request", "state", "store")),
     *(
         Seam(module, f"{state}.{method}", parameters)
         for module, state in LINK_STATES
@@ -51,6 +54,8 @@ SERVER_SEAMS = (
             ("store_object", STORE_OBJECT),
             ("finish_task", FINISH_TASK),
             ("add_task_log", ("self", "task_id", "log_message")),
+            ("activate_node", HEARD_OF),
+            ("acknowledge_node_heartbeat", HEARD_OF),
         )
     ),
     Seam(COMMAND, "flower_superlink", ()),

@@ -19,7 +19,7 @@ import structlog
 from flwr.app import Message
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.fab import Fab
-from flwr.supercore.inflatable.inflatable_utils import pull_objects
+from flwr.supercore.inflatable.inflatable_utils import ObjectPushError, pull_objects
 from flwr.supercore.run import Run, RunNotRunningException
 
 from datatoken.authorization.decision import Lease
@@ -299,8 +299,12 @@ class Gate:
         if strange := len(wanted - set(objects)):
             log.warning("the SuperLink asks for objects that were not offered", count=strange)
         for object_id, content in objects.items():
-            if object_id in wanted:
+            if object_id not in wanted:
+                continue
+            try:
                 self._link.push_object(reply.metadata.run_id, session, object_id, content)
+            except ObjectPushError:  # told twice, after a break: the first one has arrived
+                log.warning("object not taken", run=reply.metadata.run_id, object=object_id[:12])
 
 
 def _since(started: float) -> float:

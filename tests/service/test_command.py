@@ -106,3 +106,17 @@ def test_sigterm_ends_it_with_exit_code_0(
     governed: Governed, start: Callable[..., Running]
 ) -> None:
     assert start(governed).stop() == 0
+
+
+def test_certificates_that_are_none(
+    command: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "tls.pem").write_text("no certificate")
+    file = str(tmp_path / "tls.pem")
+
+    code, text = command(ssl_certfile=file)
+    both_code, both = command(ssl_certfile=file, ssl_keyfile=file)
+
+    assert (code, both_code) == (ExitCode.BAD_INPUT, ExitCode.BAD_INPUT)
+    assert "go together" in text
+    assert "can't be used" in both

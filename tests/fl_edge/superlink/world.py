@@ -102,9 +102,7 @@ class World:
             self.leaves.append(owner.publish(leaf, salt=_salt()).dt)
         a = self.role(DataProvider, self.chain.a, "a")
         flow = {str(i): self.edge_id for i in range(self.users)} | {"self": self.average_id}
-        recorder = RecorderRef(
-            account=self.recorder_key.address, endpoint=f"http://127.0.0.1:{self.recorder_port}"
-        )
+        recorder = RecorderRef(account=self.recorder_key.address, endpoint=self.recorder_url)
         self.composite: Hex32 = a.publish(
             _service(
                 "data",
@@ -153,6 +151,25 @@ class World:
         owner = self.role(DataProvider, self.chain.users[index], f"user-{index}")
         owner.revoke(self.leaves[index], self.composite)
 
+    # How processes reach each other
+
+    @property
+    def recorder_url(self) -> str:
+        """Address of the recorder."""
+        return f"http://127.0.0.1:{self.recorder_port}"
+
+    def recorder_options(self) -> list[str]:
+        """Return further options of the recorder."""
+        return []
+
+    def superlink_options(self) -> list[str]:
+        """Return further options of the SuperLink."""
+        return ["--insecure"]
+
+    def node_options(self, index: int) -> list[str]:
+        """Return further options of a user's SuperNode."""
+        return ["--insecure"]
+
     # Processes
 
     def keystore(self, name: str, signer: Signer) -> Path:
@@ -170,6 +187,7 @@ class World:
             [
                 str(BIN / "datatoken"),
                 *("recorder", "--port", str(self.recorder_port), "--linger", "2"),
+                *self.recorder_options(),
                 *("--state", str(self.folder / "recorder-state")),
                 *("--deployment", str(self.chain.deployment_path), "--store", str(self.store_path)),
                 *("--keystore", str(keystore), "--password-file", str(self.password_file)),
@@ -181,11 +199,11 @@ class World:
     def superlink_command(self, port: int) -> list[str]:
         """Return the command line of the gated SuperLink."""
         return [
-            *("fl-edge", "superlink", "--insecure", "--port", str(port)),
+            *("fl-edge", "superlink", "--port", str(port)),
             *("--deployment", str(self.chain.deployment_path), "--store", str(self.store_path)),
             *("--state", str(self.folder / "superlink"), "--dt", self.composite),
             *("--keystore", str(self.keystore("a", self.chain.a.signer))),
-            *("--password-file", str(self.password_file)),
+            *("--password-file", str(self.password_file), *self.superlink_options()),
         ]
 
     def start_superlink(self) -> Process:
@@ -197,25 +215,26 @@ class World:
         self.superlink.wait_for("Uvicorn running|startup complete")
         return self.superlink
 
-    def start_node(self, index: int) -> Process:
-        """Start the gated SuperNode of one user."""
-
+    def gate_arguments(self, index: int) -> list[str]:
+        """Return what the gate of one user is started with, in whatever process it is."""
         node_key = Signer.random()
         owner = self.role(AssetOwner, self.chain.users[index], f"user-{index}")
         delegation = owner.delegate(self.leaves[index], node_key.address, int(time.time()) + 3600)
         path = self.folder / f"delegation-{index}.json"
         path.write_bytes(canonical_bytes(delegation))
-        process = self.federation.start(
-            f"node-{index}",
-            [
-                *(str(BIN / "fl-edge"), "supernode", "--insecure"),
-                *("--superlink", self.federation.address, "--dt", self.leaves[index]),
-                *("--deployment", str(self.chain.deployment_path), "--store", str(self.store_path)),
-                *("--state", str(self.folder / f"node-{index}")),
-                *("--node-key", str(self.keystore(f"node-key-{index}", node_key))),
-                *("--password-file", str(self.password_file), "--delegation", str(path)),
-            ],
-        )
+        return [
+            *("--superlink", self.federation.address, "--dt", self.leaves[index]),
+            *("--deployment", str(self.chain.deployment_path), "--store", str(self.store_path)),
+            *("--state", str(self.folder / f"node-{index}")),
+            *("--node-key", str(self.keystore(f"node-key-{index}", node_key))),
+            *("--password-file", str(self.password_file), "--delegation", str(path)),
+            *self.node_options(index),
+        ]
+
+    def start_node(self, index: int) -> Process:
+        """Start the gated SuperNode of one user."""
+        command = [str(BIN / "fl-edge"), "supernode", *self.gate_arguments(index)]
+        process = self.federation.start(f"node-{index}", command)
         self.nodes.append(process)
         return process
 
@@ -244,7 +263,7 @@ class World:
         from datatoken.service.client import RecorderClient
 
         client = RecorderClient(
-            f"http://127.0.0.1:{self.recorder_port}",
+            self.recorder_url,
             self.chain.a.signer,
             recorder=self.recorder_key.address,
         )

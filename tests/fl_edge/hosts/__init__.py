@@ -1,0 +1,1 @@
+"""Parties on hosts of their own, with TLS."""

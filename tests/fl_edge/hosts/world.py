@@ -1,0 +1,161 @@
+"""A federation on hosts of their own: chain, A, B and each user at an address of its own."""
+
+import json
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.fl_edge.harness import BIN, QUIET, Federation, Process
+from tests.fl_edge.hosts.certificates import Authority, node_key
+from tests.fl_edge.superlink.world import World
+from tests.support.chain import Chain
+from tests.support.hosts import CENTRE, Host, Router
+
+SUPERLINK_PORT, RECORDER_PORT = 9000, 9095
+
+
+@dataclass
+class Places(Federation):
+    """Starts each process on its host."""
+
+    host: str = ""
+    places: dict[str, Host] = field(default_factory=dict)
+
+    @property
+    def address(self) -> str:
+        """Address of the SuperLink."""
+        return f"{self.host}:{self.port}"
+
+    def start(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> Process:
+        """Start a process on the host that its name belongs to."""
+        return super().start(name, self.places[name].command(command), environment)
+
+
+class Hosts(World):
+    """TLS on SuperLink and recorder, and SuperNode authentication on."""
+
+    def __init__(self, chain: Chain, folder: Path, router: Router) -> None:
+        self.a, self.b = router.host("a"), router.host("b")
+        self.user_hosts = [router.host(f"user-{index}") for index in range(2)]
+        self.authority = Authority(folder / "certificates")
+        # Of this process, which reads the recorder's log, and of all that it starts.
+        os.environ["SSL_CERT_FILE"] = str(self.authority.ca)
+        serve_chain(chain)
+        super().__init__(chain, folder, users=2)
+        nodes = {f"node-{index}": host for index, host in enumerate(self.user_hosts)}
+        places = {"recorder": self.a, "superlink": self.a, **nodes}
+        self.federation = Places(folder, SUPERLINK_PORT, host=self.a.address, places=places)
+        self.auth_keys = [node_key(folder, f"node-{index}") for index in range(2)]
+
+    @property
+    def recorder_url(self) -> str:
+        """Address of the recorder."""
+        self.recorder_port = RECORDER_PORT
+        return f"https://{self.a.address}:{RECORDER_PORT}"
+
+    def recorder_options(self) -> list[str]:
+        """Return the options of HTTPS."""
+        certificate, key = self.authority.issue("recorder", self.a.address)
+        tls = ["--ssl-certfile", str(certificate), "--ssl-keyfile", str(key)]
+        return ["--host", self.a.address, *tls]
+
+    def superlink_options(self) -> list[str]:
+        """Return the options of TLS and of authentication, which is flwr's own."""
+        certificate, key = self.authority.issue("superlink", self.a.address)
+        return [
+            *("--host", self.a.address, "--ssl-ca-certfile", str(self.authority.ca)),
+            *("--ssl-certfile", str(certificate), "--ssl-keyfile", str(key)),
+            *("--", "--enable-supernode-auth"),
+        ]
+
+    def node_options(self, index: int) -> list[str]:
+        """Return the options of TLS and of the node's own key."""
+        return [
+            *("--root-certificates", str(self.authority.ca)),
+            *("--", "--auth-supernode-private-key", str(self.auth_keys[index][0])),
+        ]
+
+    def register_nodes(self) -> None:
+        """Have A name the keys of the users' SuperNodes to its SuperLink."""
+        home = self.folder / "a-home"
+        home.mkdir()
+        (home / "config.toml").write_text(
+            f'[superlink]\ndefault = "t"\n[superlink.t]\naddress = "{self.federation.address}"\n'
+            f'root-certificates = "{self.authority.ca}"\n'
+        )
+        for _, public in self.auth_keys:
+            command = [str(BIN / "flwr"), "supernode", "register", str(public), "t"]
+            done = self.finish(self.a, command, {"FLWR_HOME": str(home)})
+            assert done.returncode == 0, done.stdout + done.stderr
+
+    def start(self) -> None:
+        """Start everything; nodes are registered before they connect."""
+        self.start_recorder()
+        self.start_superlink()
+        self.register_nodes()
+        for index in range(self.users):
+            self.start_node(index)
+        for node in self.nodes:
+            node.wait_for("gate in place")
+
+    def run_arguments(self, *more: str) -> list[str]:
+        """Return `fl-edge run`, as B starts it on its own host."""
+        return [
+            *(str(BIN / "fl-edge"), "run", self.job),
+            *("--superlink", self.federation.address),
+            *("--root-certificates", str(self.authority.ca)),
+            *("--folder", str(self.folder / "cli"), "--store", str(self.store_path)),
+            *("--deployment", str(self.chain.deployment_path)),
+            *("--keystore", str(self.keystore("b", self.chain.b.signer))),
+            *("--announce-keystore", str(self.keystore("a", self.chain.a.signer))),
+            *("--password-file", str(self.password_file), "--format", "json", *more),
+        ]
+
+    def finish(
+        self, host: Host, command: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        """Run a command on a host to its end."""
+        return subprocess.run(
+            host.command(command),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env={**os.environ, **QUIET, **(environment or {})},
+            check=False,
+        )
+
+
+def serve_chain(chain: Chain) -> None:
+    """Let all hosts reach the chain, and say so in the deployment file."""
+    server = socket.create_server((CENTRE, 0))
+    threading.Thread(target=_accept, args=(server, chain.anvil.port), daemon=True).start()
+    plain = json.loads(chain.deployment_path.read_text())
+    plain["rpc_urls"] = [f"http://{CENTRE}:{server.getsockname()[1]}"]
+    chain.deployment_path.write_text(json.dumps(plain))
+
+
+def _accept(server: socket.socket, port: int) -> None:
+    while True:
+        client, _ = server.accept()
+        node = socket.create_connection(("127.0.0.1", port))
+        for source, target in ((client, node), (node, client)):
+            threading.Thread(target=_pass, args=(source, target), daemon=True).start()
+
+
+def _pass(source: socket.socket, target: socket.socket) -> None:
+    try:
+        while content := source.recv(65536):
+            target.sendall(content)
+    except OSError:
+        pass
+    for one in (source, target):
+        try:
+            one.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            continue
