@@ -49,7 +49,7 @@ def launch(settings: Settings) -> ExitCode:
     DataTokenError
         When it can't be started; nothing listens then.
     """
-    configure_logging(settings.dt)
+    configure_logging(dt=settings.dt)
     check_extra(settings.extra)
     lock = lock_state(settings.state)
     try:

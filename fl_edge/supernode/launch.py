@@ -41,7 +41,7 @@ def launch(settings: Settings) -> ExitCode:
     DataTokenError
         When it can't be started; nothing has connected to the SuperLink then.
     """
-    configure_logging(settings.dt)
+    configure_logging(dt=settings.dt)
     lock = lock_state(settings.state)
     home = fresh_home(settings.state / "flwr")
     port = settings.port or free_port(settings.host)
@@ -167,11 +167,11 @@ def check_arguments(arguments: list[str]) -> None:
         )
 
 
-def configure_logging(dt: str) -> None:
-    """Log to stderr, each line with the daemon's DT: for people on a terminal, else as JSON."""
+def configure_logging(**facts: str) -> None:
+    """Log to stderr, each line with `facts`: for people on a terminal, else as JSON."""
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
-        always(dt=dt),
+        always(**facts),
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
