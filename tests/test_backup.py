@@ -12,6 +12,7 @@ import pytest
 
 from datatoken import backup
 from datatoken.errors import BadInputError
+from datatoken.store import open_store
 from tests.cli.conftest import call
 
 
@@ -184,3 +185,16 @@ def test_commands(state: Path, tmp_path: Path) -> None:
     assert call("restore", kept, "--to", back).code == 3  # nobody to ask, and no --yes
     assert call("restore", kept, "--to", back, "--yes", "--format", "json").json["files"] == 3
     assert call("restore", kept, "--to", back, "--yes").code == 3
+
+
+def test_store_in_a_folder_gives_the_same_bytes_again(tmp_path: Path) -> None:
+    """Acceptance: 22."""
+    store = open_store(tmp_path / "store")
+    digests = {store.put(content): content for content in (b"one", b"two" * 100_000)}
+
+    backup.create(tmp_path / "store", tmp_path / "store.backup")
+    backup.restore(tmp_path / "store.backup", tmp_path / "back")
+
+    again = open_store(tmp_path / "back")
+    assert {digest: again.get(digest) for digest in digests} == digests
+    assert again.get(again.put(b"three")) == b"three"
