@@ -78,6 +78,16 @@ def test_five_parties_train_under_their_gates_and_the_requester_opens_the_model(
     assert {party.status["state"] for party in trained.parties} == {"finished"}
 
 
+def test_every_line_of_a_partys_log_is_json_and_names_job_dt_and_run(trained: Trained) -> None:
+    for party in trained.parties:
+        lines = [json.loads(line) for line in party.log.read_text().splitlines()]
+
+        ids = {"job": trained.job, "dt": party.asset.dt, "run": party.run}
+        assert {line["event"] for line in lines} >= {"agreed", "go", "ended"}
+        assert all({"level", "timestamp"} <= set(line) for line in lines)
+        assert all(ids.items() <= line.items() for line in lines)
+
+
 def test_parties_keep_no_rows_and_no_shares_when_the_run_is_over(
     ground: Ground, trained: Trained
 ) -> None:
