@@ -9,11 +9,10 @@ import sqlite3
 import threading
 from collections.abc import Callable, Mapping
 from enum import Enum
-from logging import WARNING
 from pathlib import Path
 from typing import Protocol
 
-from flwr.supercore import log
+import structlog
 
 from datatoken.errors import DataTokenError, LocalEnvironmentError
 from datatoken.service.problems import ServiceCode, ServiceError
@@ -28,6 +27,7 @@ from fl_edge.strategy.spool import (
 from fl_edge.superlink.runs import Admission, RunBook
 from fl_edge.superlink.watch import Named
 
+log = structlog.get_logger(__name__)
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS aggregates (id INTEGER PRIMARY KEY, job TEXT NOT NULL,
     run TEXT NOT NULL, round INTEGER NOT NULL, digest TEXT NOT NULL, path TEXT NOT NULL);
@@ -212,7 +212,7 @@ class ClaimCourier:
                 content = (path.parent / claim.aggregate).read_bytes()
                 arrays_from_npz(content, claim.digest)
             except (OSError, DataTokenError) as error:
-                log(WARNING, "A claim of run %s is left out: %s", run, error)
+                log.warning("claim left out", job=admission.job, run=run, why=str(error))
                 path.unlink(missing_ok=True)
                 return True
             annotations["aggregate"] = claim.digest
@@ -246,7 +246,7 @@ class ClaimCourier:
                 annotations=annotations,
             )
         except DataTokenError as error:
-            log(WARNING, "The recorder was not told of a round of run %s: %s", run, error)
+            log.warning("recorder not told of a round", job=job, run=run, why=str(error))
             refused = isinstance(error, ServiceError) and error.service_code not in PASSING
             return Told.NEVER if refused else Told.LATER
         return Told.TAKEN

@@ -6,12 +6,11 @@ round is not stored, the reason goes to the run's log and status, and the run en
 
 import importlib
 from collections.abc import Callable
-from logging import WARNING
 from typing import Any
 
+import structlog
 from flwr.common.constant import SUPERLINK_NODE_ID, Status, SubStatus
 from flwr.common.serde import user_config_from_proto
-from flwr.supercore import log
 from flwr.supercore.error import ApiErrorCode, FlowerError
 from flwr.supercore.inflatable.inflatable_object import iterate_object_tree
 
@@ -23,9 +22,11 @@ from fl_edge.strategy.shortfall import too_few
 from fl_edge.superlink import seams
 from fl_edge.superlink.delivery import Delivery
 from fl_edge.superlink.gate import Outgoing, SuperLinkGate
+from fl_edge.superlink.report import Report
 from fl_edge.superlink.runs import Admission
 from fl_edge.superlink.watch import RoundWatch
 
+log = structlog.get_logger(__name__)
 OnStart = Callable[[int, Admission], None]
 
 
@@ -39,7 +40,7 @@ class Hooks:
     on_start : callable
         Called with the id and the admission of every run, before its ServerApp can start.
     monitor : Monitor, optional
-        Counts runs and messages.
+        Counts runs and messages; they are logged as well.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Hooks:
     ) -> None:
         self.gate, self.watch, self.on_start = gate, watch, on_start
         self.delivery = Delivery()
-        self.monitor = monitor or Monitor("superlink")
+        self.report = Report(monitor or Monitor("superlink"))
 
     def install(self) -> None:
         """Check the seams, then replace flwr's functions.
@@ -84,7 +85,7 @@ class Hooks:
                 overrides = user_config_from_proto(request.override_config)
                 admission, lease = self.gate.admit(request.fab.content, overrides)
             except Refused as refusal:
-                self.monitor.refused(RUN, refusal.reason)
+                self.report.refused(RUN, refusal)
                 raise _for_user(refusal) from refusal
             for key in (JOB_KEY, REQUEST_KEY, RESUME_KEY):
                 request.override_config.pop(key, None)
@@ -94,9 +95,9 @@ class Hooks:
             try:
                 self.gate.begin(response.run_id, admission, lease)
                 self.on_start(response.run_id, admission)
-                self.monitor.passed(RUN)
+                self.report.admitted(response.run_id, admission)
             except Refused as refusal:
-                self.monitor.refused(RUN, refusal.reason)
+                self.report.refused(RUN, refusal, response.run_id)
                 end_run(state, response.run_id, refusal)
                 raise _for_user(refusal) from refusal
             return response
@@ -150,13 +151,16 @@ class Hooks:
             )
             if metadata.dst_node_id == SUPERLINK_NODE_ID:
                 raise Refused(Reason.RUN_NOT_ACCEPTED, "A ServerApp sends messages to nodes only.")
-            if not self.gate.covered(outgoing):
+            first = not self.gate.covered(outgoing)
+            if first:
                 self._check_shortfall(metadata.run_id, finished=False)
             number = self.gate.release(outgoing)
-            self.monitor.passed(outgoing.kind)
+            admission = self.gate.book.get(outgoing.run)
+            self.report.released(outgoing, admission, number if first else None)
             return outgoing, number
         except Refused as refusal:
-            self.monitor.refused(metadata.message_type.partition(".")[0], refusal.reason)
+            kind = metadata.message_type.partition(".")[0]
+            self.report.refused(kind, refusal, metadata.run_id)
             end_run(state, metadata.run_id, refusal)
             raise FlowerError(ApiErrorCode.NO_PERMISSIONS, str(refusal), str(refusal)) from refusal
 
@@ -210,11 +214,11 @@ def end_run(state: Any, run_id: int, refusal: Refused) -> None:
 
 
 def _tell(state: Any, task_id: int, text: str) -> None:
-    log(WARNING, "Run ended: %s", text)
+    log.warning("run ended", task=task_id, why=text)
     try:
         state.add_task_log(task_id, f"{text}\n")
     except ValueError:
-        log(WARNING, "The reason could not be written to the log of task %s.", task_id)
+        log.warning("reason not written to the run's log", task=task_id)
 
 
 def _check_request(request: Any) -> None:
