@@ -1,21 +1,17 @@
 """The SPU engine: how its processes are started, and how their results are opened."""
 
-import json
-import subprocess
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from datatoken.errors import BadInputError, LocalEnvironmentError, RunFailedError
+from datatoken.errors import BadInputError, LocalEnvironmentError
 from rtt_tracer.engines.base import EngineJob, Launch
 from rtt_tracer.engines.child_process import CODE, argv, ask, environment, write_job
 from rtt_tracer.engines.link import relay
-from rtt_tracer.engines.spu.results import answer
+from rtt_tracer.engines.spu.opening import put_together
 from rtt_tracer.program import read_program
 
 WANTED = ("spu", "jax", "jaxlib", "numpy")
-OPEN_SECONDS = 300.0
 
 
 class SpuEngine:
@@ -84,39 +80,8 @@ class SpuEngine:
 
         Raises
         ------
+        BadInputError, LocalEnvironmentError
         RunFailedError
             When the shares do not belong together, or a value is not finite or beyond its bound.
         """
-        order = {"folders": [str(one.resolve()) for one in shares], "out": str(out.resolve())}
-        try:
-            output, code = self._ask(order, environment(out.resolve().parent))
-        except OSError as error:
-            raise LocalEnvironmentError(f"SPU can't be started: {error}.") from None
-        found = answer(output)
-        if not found.get("ok"):
-            why = found.get("message", f"SPU ended with exit code {code}.")
-            raise RunFailedError(f"The result can't be opened: {why}", "Run the job anew.")
-
-    def _ask(
-        self, order: Mapping[str, object], environment: Mapping[str, str]
-    ) -> tuple[bytes, int]:
-        """Return what the process that opens shares says; it ends with this one: its stdin does."""
-        command = argv(self._python, "reconstruct")
-        with subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-        ) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            timer = threading.Timer(OPEN_SECONDS, process.kill)
-            timer.daemon = True
-            timer.start()
-            try:
-                process.stdin.write(json.dumps(order).encode() + b"\n")
-                process.stdin.flush()
-                return process.stdout.read(), process.wait()
-            finally:
-                timer.cancel()
+        put_together(self._python, shares, out)

@@ -1,7 +1,6 @@
 """What SPU's processes say and leave, as their supervisor reads it."""
 
 import hashlib
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -85,16 +84,6 @@ def _is_manifest(plain: Any) -> bool:
         isinstance(one, dict) and isinstance(name := one.get("name"), str) and _NAME.fullmatch(name)
         for one in outputs
     )
-
-
-def answer(output: bytes) -> dict[str, Any]:
-    """Return the last line of a child's output as JSON; empty where there is none."""
-    lines = output.strip().splitlines()
-    try:
-        found = json.loads(lines[-1]) if lines else {}
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _wrong(folder: Path, why: str) -> RunFailedError:
