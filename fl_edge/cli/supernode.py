@@ -110,7 +110,7 @@ def supernode(
         state=state or shared.folder / "nodes" / dt[2:12],
         node_key=keystore,
         delegation=delegation,
-        password=read_password(_password_file(shared), f"the keystore {keystore}"),
+        password=read_password(password_file_of(shared), f"the keystore {keystore}"),
         insecure=insecure,
         root_certificates=root_certificates,
         node_config=node_config,
@@ -125,7 +125,8 @@ def supernode(
     raise typer.Exit(int(launch(settings)))
 
 
-def _password_file(shared: SharedSettings) -> Path | None:
+def password_file_of(shared: SharedSettings) -> Path | None:
+    """Return the file with the password: the named one, else the one beside the keys."""
     default = shared.keys / "password"
     return shared.password_file or (default if default.is_file() else None)
 

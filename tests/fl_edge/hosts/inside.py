@@ -128,3 +128,14 @@ def test_a_link_that_is_cut_in_a_round_costs_no_round_and_doubles_none(world: Ho
     check_rounds(world, 2)
     assert node.output.count(ADMITTED) - admitted == 4
     assert node.output.count(SENT) - sent == 4
+
+
+def test_a_stock_supernode_behind_a_gate_proxy_with_a_key_on_either_side(world: Hosts) -> None:
+    """The proxy takes the place of the user's SuperNode, with its key and its memory."""
+    world.job = world.post()
+    world.move_gate(1)
+
+    done = world.finish(world.b, world.run_arguments("-c", "layers=3-1 num-server-rounds=1"))
+
+    assert done.returncode == 0, done.stderr
+    check_rounds(world, 1)

@@ -51,6 +51,7 @@ class Hosts(World):
         nodes = {f"node-{index}": host for index, host in enumerate(self.user_hosts)}
         places = {"recorder": self.a, "superlink": self.a, **nodes}
         self.federation = Places(folder, SUPERLINK_PORT, host=self.a.address, places=places)
+        self._arguments: dict[int, list[str]] = {}
         self.auth_keys = [node_key(folder, f"node-{index}") for index in range(2)]
 
     @property
@@ -80,6 +81,32 @@ class Hosts(World):
             *("--root-certificates", str(self.authority.ca)),
             *("--", "--auth-supernode-private-key", str(self.auth_keys[index][0])),
         ]
+
+    def gate_arguments(self, index: int) -> list[str]:
+        """Return a user's arguments, the same ones each time."""
+        if index not in self._arguments:
+            self._arguments[index] = super().gate_arguments(index)
+        return self._arguments[index]
+
+    def move_gate(self, index: int, port: int = 9500) -> None:
+        """End a user's gated SuperNode; start a gate proxy, and a stock SuperNode behind it."""
+        self.nodes[index].stop()
+        private, public = node_key(self.folder, "stock")
+        certificate, key = self.authority.issue("gate", "127.0.0.1")
+        own = self.gate_arguments(index)
+        own.remove("--")
+        host = self.user_hosts[index]
+        self.federation.places |= {"gate": host, "stock": host}
+        command = [str(BIN / "fl-edge"), "gate-proxy", *own, "--port", str(port)]
+        command += ["--ssl-certfile", str(certificate), "--ssl-keyfile", str(key)]
+        command += ["--supernode-public-key", str(public)]
+        self.nodes[index] = self.federation.start("gate", command)
+        self.nodes[index].wait_for("gate proxy listens")
+        stock = [str(BIN / "flower-supernode"), "--superlink", f"127.0.0.1:{port}"]
+        stock += ["--root-certificates", str(self.authority.ca)]
+        stock += ["--auth-supernode-private-key", str(private)]
+        home = {"FLWR_HOME": str(self.folder / "stock-home")}
+        self.federation.start("stock", stock, home).wait_for("SuperNode ID")
 
     def register_nodes(self) -> None:
         """Have A name the keys of the users' SuperNodes to its SuperLink."""

@@ -1,7 +1,8 @@
 """Real SuperLink, SuperNode and app processes: what was exploited on a bare node is refused.
 
 One hostile SuperLink and one gated SuperNode serve all of it: that every lie is answered and
-the next message is computed shows that the loop goes on.
+the next message is computed shows that the loop goes on. The same is run with a stock SuperNode
+behind a gate proxy.
 """
 
 import contextlib
@@ -17,12 +18,12 @@ import pytest
 from flwr.cli.build import build_fab_from_disk
 
 from datatoken.types import sha256_hex
-from tests.fl_edge.harness import ROOT, Federation, Process, free_port, write_app
+from tests.fl_edge.harness import BIN, ROOT, Federation, Process, free_port, write_app
 
 PROBE = ROOT / "tests" / "fl_edge" / "probe"
 SECRET = "patient 4711"
 Step = dict[str, Any]
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 LIES = {
     "evaluate around train": "ENVELOPE_MISMATCH",
@@ -94,13 +95,36 @@ def _run(
     out.unlink(missing_ok=True)
     # A lie about the run has to be told from its first message on.
     lie.write_text(steps[0].get("lie", ""))
-    shown = federation.run(app, {"plan": plan, "out": out, "lie": lie})
+    shown = federation.run(app, {"plan": plan, "out": out, "lie": lie}, seconds=900)
     assert out.exists(), shown[-4000:]
     return json.loads(out.read_text()), shown
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+MODES = ["in process", pytest.param("behind a proxy", marks=pytest.mark.slow)]
+
+
+def start_node(federation: Federation, folder: Path, mode: str) -> Process:
+    """Start a gated SuperNode; return the process with the gate in it."""
+    secrets = {"MY_SECRET": "1", "KEYSTORE_PASSWORD": "hunter2"}
+    proxied, port = mode != "in process", str(free_port())
+    module = "gate_proxy.gated_proxy" if proxied else "supernode.gated_node"
+    command = ["python", "-m", f"tests.fl_edge.{module}", str(folder / "node")]
+    command += [str(folder / "fabs"), federation.address, port]
+    gate = federation.start("gate", command, secrets)
+    if not proxied:
+        gate.wait_for("SuperNode ID")
+        return gate
+    gate.wait_for("gate proxy listens")
+    stock = [str(BIN / "flower-supernode"), "--insecure", "--superlink", f"127.0.0.1:{port}"]
+    home = {"FLWR_HOME": str(folder / "node" / "flwr")}
+    federation.start("stock", [*stock, "--port", str(free_port())], home).wait_for("SuperNode ID")
+    return gate
+
+
+@pytest.fixture(scope="module", params=MODES)
+def world(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
     """One hostile SuperLink, one gated SuperNode, one run through all steps."""
     folder = tmp_path_factory.mktemp("hostile")
     config = {"plan": "", "out": "", "lie": "", "epochs": 1}
@@ -123,10 +147,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with Federation(folder) as federation:
         hostile = ["python", "-m", "tests.fl_edge.hostile_superlink"]
         federation.superlink(hostile, {"LIE_FILE": str(folder / "lie")})
-        command = ["python", "-m", "tests.fl_edge.supernode.gated_node", str(folder / "node")]
-        command += [str(folder / "fabs"), federation.address, str(free_port())]
-        node = federation.start("node", command, {"MY_SECRET": "1", "KEYSTORE_PASSWORD": "hunter2"})
-        node.wait_for("SuperNode ID")
+        node = start_node(federation, folder, request.param)
         found, shown = _run(federation, app, folder, steps)
         yield World(federation, node, app, folder, steps, found, shown)
 
