@@ -140,11 +140,11 @@ class WatchedReader:
     """
 
     def __init__(self, reader: Reader, monitor: Monitor) -> None:
-        self.network, self._reader, self._monitor = reader.network, reader, monitor
+        self.network, self.reader, self._monitor = reader.network, reader, monitor
 
     def check(self, job: Hex32) -> Check:
         """Return the facts that change with each round."""
-        found = self._reader.check(job)
+        found = self.reader.check(job)
         self._monitor.saw(found.time)
         return found
 
@@ -152,7 +152,7 @@ class WatchedReader:
         self, job: Hex32, edges: list[tuple[Hex32, Hex32]], operations: list[Hex32]
     ) -> ChainState:
         """Return everything that a decision reads."""
-        found = self._reader.snapshot(job, edges, operations)
+        found = self.reader.snapshot(job, edges, operations)
         self._monitor.saw(found.time)
         return found
 

@@ -227,7 +227,7 @@ def test_one_chain_read_when_nothing_has_changed(nodes: list[Node]) -> None:
     """Acceptance: 104."""
     run = next(_runs)
     assert nodes[0].ask(message(run)) is None
-    rpc = nodes[0].side.authority._gatekeeper._reader.rpc  # type: ignore[attr-defined]
+    rpc = nodes[0].side.authority._gatekeeper._reader.reader.rpc  # type: ignore[attr-defined]
     before = rpc.calls
     assert nodes[0].ask(message(run, "evaluate")) is None
     assert rpc.calls - before == 1
@@ -271,7 +271,7 @@ def test_chain_out_of_reach(nodes: list[Node], monkeypatch: pytest.MonkeyPatch) 
     """Refused with its code, and computed again once the chain is back. Acceptance: 111."""
     run = next(_runs)
     assert nodes[0].ask(message(run)) is None
-    reader = nodes[0].side.authority._gatekeeper._reader
+    reader = nodes[0].side.authority._gatekeeper._reader.reader
     with monkeypatch.context() as away:
         away.setattr(reader, "rpc", Rpc("http://127.0.0.1:9"))
         assert nodes[0].ask(message(run, "evaluate")) == "CHAIN_UNREACHABLE"
