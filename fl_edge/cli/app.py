@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import typer
 
 from datatoken.cli.errors import run
-from fl_edge.cli import gate_proxy, publish, superlink, supernode
+from fl_edge.cli import gate_proxy, publish, simulate, superlink, supernode
 from fl_edge.cli import run as run_command
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ superlink.register(app)
 supernode.register(app)
 gate_proxy.register(app)
 run_command.register(app)
+simulate.register(app)
 
 
 @app.callback()

@@ -96,7 +96,7 @@ def run(
 
     session = Session.current()
     with session.output.progress("Reading the job …"):
-        plan = make_plan(session.site, job, _split(run_config))
+        plan = make_plan(session.site, job, split(run_config))
     provider = session.role(AlgorithmProvider)
     announcer = _announcer(session, announce_keystore, announce_password_file)
     with SuperLink(superlink, insecure=insecure, root_certificates=root_certificates) as link:
@@ -203,7 +203,7 @@ def _announcer(session: Session, name: str | None, password_file: Path | None) -
     return Signer.from_keystore(path, password, stand_in=session.site.profile.stand_in)
 
 
-def _split(texts: list[str] | None) -> dict[str, Any]:
+def split(texts: list[str] | None) -> dict[str, Any]:
     """Read overrides: one in each option, or several in one text as `flwr run` takes them."""
     parts: list[str] = []
     for text in texts or []:

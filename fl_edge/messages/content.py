@@ -155,7 +155,7 @@ def _array(name: str, parts: Mapping[str, Part], part: Part, chunk_size: int | N
         raise MalformedMessageError("An array has no data.")
     if chunk_size is not None:
         _check_cuts(chunks, chunk_size)
-    header = _check_header(chunks, dtype, shape, strict=chunk_size is not None)
+    header = check_header(chunks, dtype, shape, strict=chunk_size is not None)
     return ArrayView(name, header, chunks)
 
 
@@ -164,10 +164,10 @@ def _check_cuts(chunks: tuple[memoryview, ...], chunk_size: int) -> None:
         raise MalformedMessageError("An array is not cut in flwr's own way.")
 
 
-def _check_header(
+def check_header(
     chunks: tuple[memoryview, ...], dtype: object, shape: object, *, strict: bool
 ) -> NpyHeader:
-    """Hold the npy header against the declaration and against the bytes that follow."""
+    """Return the npy header, held against the declaration and against the bytes that follow."""
     header = read_header(chunks[0])
     legacy = dtype == "" and shape == []  # what flwr's NumPyClient declares
     if not legacy and (str(header.dtype), list(header.shape)) != (dtype, shape):

@@ -116,7 +116,7 @@ def check_server(load: Load = importlib.import_module) -> None:
         With the first seam that is gone or of another shape; nothing may start.
     """
     for seam in SERVER_SEAMS:
-        _check(seam, load)
+        check(seam, load)
     for module, state in LINK_STATES:
         for name in USED:
             if not hasattr(getattr(load(module), state), name):
@@ -136,10 +136,11 @@ def check_server(load: Load = importlib.import_module) -> None:
 def check_app(load: Load = importlib.import_module) -> None:
     """Check every seam of the ServerApp's process; raise `LocalEnvironmentError`."""
     for seam in APP_SEAMS:
-        _check(seam, load)
+        check(seam, load)
 
 
-def _check(seam: Seam, load: Load) -> None:
+def check(seam: Seam, load: Load = importlib.import_module) -> None:
+    """Check one seam; raise `LocalEnvironmentError`."""
     try:
         found = load(seam.module)
         for part in seam.name.split("."):

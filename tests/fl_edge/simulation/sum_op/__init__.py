@@ -1,0 +1,1 @@
+"""An operation for simulations: every client adds its own number."""
