@@ -38,6 +38,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from datatoken.errors import RunFailedError
+from datatoken.ports import free_port
 from datatoken.types import Scalar, sha256_hex
 from examples.mvp2_wearables.data import People, load_people
 from examples.mvp2_wearables.hostile import honest_fab
@@ -50,7 +51,7 @@ from examples.mvp2_wearables.world import (
     start_world,
 )
 from examples.support.ground import ROOT
-from examples.support.processes import Process, Processes, free_port, program
+from examples.support.processes import Process, Processes, program
 from fl_edge.control.client import SuperLink
 from fl_edge.fab import effective_config
 from fl_edge.fab.keys import JOB_KEY, REQUEST_KEY

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from datatoken.errors import RunFailedError
+from datatoken.ports import free_port
 from datatoken.types import ZERO32, Scalar
-from examples.support.processes import free_port
 from rtt_tracer.bundle import unpack_bundle
 from rtt_tracer.control.certificates import make_certificate
 from rtt_tracer.engines.base import Endpoint, Engine, EngineJob, Launch, Role

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from datatoken.errors import RunFailedError
+from datatoken.ports import free_port
 from datatoken.rounds.documents import RoundDocument
 from datatoken.service.client import RecorderClient
 from examples.mvp2_wearables import refusals, report
@@ -20,7 +21,7 @@ from examples.mvp2_wearables.trace import trace_of
 from examples.mvp2_wearables.world import World, grant_and_post, publish, register, start_world
 from examples.support.command import make_folder
 from examples.support.ground import DEFAULT_NETWORK
-from examples.support.processes import Processes, free_port
+from examples.support.processes import Processes
 from examples.support.report import Refusal, show_facts, show_refusals
 from examples.support.show import Bar, Show
 

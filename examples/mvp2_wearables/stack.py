@@ -4,8 +4,9 @@ import json
 import time
 from dataclasses import dataclass
 
+from datatoken.ports import free_port
 from examples.mvp2_wearables.world import Person, World
-from examples.support.processes import Process, Processes, free_port, program
+from examples.support.processes import Process, Processes, program
 from examples.support.recorder import START, answers, start_recorder
 
 DELEGATED_SECONDS = 7 * 24 * 3600

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from datatoken.errors import BadInputError, ExitCode, LocalEnvironmentError
+from datatoken.ports import free_port
 from fl_edge.gate_proxy.settings import Settings
 from fl_edge.supernode.environment import (
     app_environment,
     check_port,
-    free_port,
     fresh_home,
     hide_process,
     lock_state,

@@ -135,14 +135,6 @@ def lock_state(folder: Path) -> int:
     return handle
 
 
-def free_port(host: str) -> int:
-    """Return a port that is free on `host` at this moment."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
-
-
 def check_port(host: str, port: int) -> None:
     """Refuse a port that is in use.
 

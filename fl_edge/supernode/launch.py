@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from datatoken.errors import BadInputError, ExitCode, LocalEnvironmentError
+from datatoken.ports import free_port
 from datatoken.service.running import always
 from fl_edge.supernode.environment import (
     app_environment,
     check_port,
-    free_port,
     fresh_home,
     hide_process,
     lock_state,

@@ -11,8 +11,8 @@ from datatoken.chain.signer import PUBLIC_ACCOUNTS, Signer
 from datatoken.doctor import Finding, State, machine, worst
 from datatoken.doctor.findings import attempt
 from datatoken.errors import BadInputError
+from datatoken.ports import free_port
 from tests.cli.conftest import Cli, Result, call
-from tests.fl_edge.harness import free_port
 from tests.support.chain import Chain
 
 

@@ -7,7 +7,6 @@ and is ended by its own process group.
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from datatoken.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -26,13 +27,6 @@ QUIET = {
     "PYTHONPATH": str(ROOT),
     "PATH": os.pathsep.join([str(BIN), os.environ.get("PATH", os.defpath)]),
 }
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that is free at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -18,8 +18,9 @@ from datatoken import backup
 from datatoken.chain.signer import Signer
 from datatoken.ddo import canonical_bytes
 from datatoken.errors import ExitCode
+from datatoken.ports import free_port
 from datatoken.roles import AssetOwner
-from tests.fl_edge.harness import BIN, Process, free_port
+from tests.fl_edge.harness import BIN, Process
 from tests.fl_edge.superlink.test_processes import fl_edge_run, wait_for_document
 from tests.fl_edge.superlink.world import World
 from tests.support.chain import Chain, wait_until

@@ -17,6 +17,7 @@ from typing import Any
 from datatoken.authorization.request import SignedRequest
 from datatoken.chain.signer import Signer
 from datatoken.ddo.canonical import canonical_bytes
+from datatoken.ports import free_port
 from datatoken.roles import (
     AlgorithmProvider,
     AssetOwner,
@@ -33,7 +34,6 @@ from rtt_tracer.bundle import bundle_folder, bundle_function
 from rtt_tracer.document import function_source, read_source, source_fields
 from rtt_tracer.engines.base import Role
 from rtt_tracer.requester import Wish, make_wish, sign_wish
-from tests.fl_edge.harness import free_port
 from tests.rtt_tracer.processes import Asset, PartyProcess, left_behind
 from tests.support.chain import Account, Chain
 from tests.support.receipts import FAR, delegate

@@ -149,7 +149,9 @@ class Bank:
 
     def finish(self, run: str) -> None:
         """Let a steady run come to its end."""
-        (self.run_folder(run).parent / f"{run}.finish").touch()
+        folder = self.run_folder(run).parent
+        folder.mkdir(parents=True, exist_ok=True)  # its party may not have come so far
+        (folder / f"{run}.finish").touch()
 
     def run_folder(self, run: str) -> Path:
         return self.folder / "parties" / self.data[2:10] / run

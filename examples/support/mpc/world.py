@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from datatoken.ddo import Metadata, RecorderRef
+from datatoken.ports import free_port
 from datatoken.roles.administrator import Administrator, complete_document
 from datatoken.roles.owner import AssetOwner
 from datatoken.roles.providers import AlgorithmProvider, ComputeProvider, DataProvider
@@ -31,7 +32,7 @@ from examples.support.mpc.hosts import (
     wait_for_hosts,
     write_settings,
 )
-from examples.support.processes import Processes, free_port
+from examples.support.processes import Processes
 from examples.support.recorder import endpoint_of, start_recorder
 from rtt_tracer.bundle import bundle_folder
 from rtt_tracer.document import read_source, source_fields

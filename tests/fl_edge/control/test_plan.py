@@ -11,11 +11,11 @@ from datatoken.cli.errors import run
 from datatoken.ddo import Terms
 from datatoken.ddo.terms import Constraint
 from datatoken.errors import BadInputError
+from datatoken.ports import free_port
 from datatoken.roles import AssetOwner, Institution
 from datatoken.types import sha256_hex
 from fl_edge.cli.app import app
 from fl_edge.control.plan import make_plan
-from tests.fl_edge.harness import free_port
 from tests.fl_edge.superlink.world import World
 from tests.support.chain import Chain, fresh
 

@@ -21,13 +21,13 @@ from flwr.supernode.fleet_http_connection import http_request_response
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from datatoken.authorization.reasons import Reason, Refused
+from datatoken.ports import free_port
 from datatoken.types import sha256_hex
 from fl_edge.gate_proxy.fleet import Fleet
 from fl_edge.gate_proxy.server import make_app
 from fl_edge.messages.envelope import bare
 from fl_edge.supernode.gate import Gate
 from fl_edge.supernode.seam import Link, link_of
-from tests.fl_edge.harness import free_port
 from tests.fl_edge.messages.makers import records
 from tests.fl_edge.supernode.parts import (
     NODE_ID,

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fl_edge.harness import BIN, Process, free_port
+from datatoken.ports import free_port
+from tests.fl_edge.harness import BIN, Process
 from tests.fl_edge.superlink.test_processes import fl_edge_run, wait_for_document
 from tests.fl_edge.superlink.world import World
 from tests.support.chain import Chain

@@ -12,8 +12,9 @@ import pytest
 
 from datatoken.chain.anvil import Anvil
 from datatoken.ddo import Terms
+from datatoken.ports import free_port
 from fl_edge.cli.publish import build_app
-from tests.fl_edge.harness import BIN, QUIET, free_port, write_app
+from tests.fl_edge.harness import BIN, QUIET, write_app
 from tests.fl_edge.superlink.world import HERE, World
 from tests.support.chain import Chain
 

@@ -16,6 +16,7 @@ from datatoken.ddo import (
     Workflow,
     canonical_bytes,
 )
+from datatoken.ports import free_port
 from datatoken.roles import (
     Administrator,
     AlgorithmProvider,
@@ -29,7 +30,7 @@ from datatoken.store import VerifyingStore, open_store
 from datatoken.types import Hex32, Scalar, sha256_hex
 from fl_edge.fab import build_fab, bundle_folder, effective_config, read_source
 from fl_edge.fab.document import app_fields, source_fields
-from tests.fl_edge.harness import BIN, ROOT, Federation, Process, free_port
+from tests.fl_edge.harness import BIN, ROOT, Federation, Process
 from tests.support.chain import Account, Chain
 
 HERE = Path(__file__).parent

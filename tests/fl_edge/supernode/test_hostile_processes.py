@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 from flwr.cli.build import build_fab_from_disk
 
+from datatoken.ports import free_port
 from datatoken.types import sha256_hex
-from tests.fl_edge.harness import BIN, ROOT, Federation, Process, free_port, write_app
+from tests.fl_edge.harness import BIN, ROOT, Federation, Process, write_app
 
 PROBE = ROOT / "tests" / "fl_edge" / "probe"
 SECRET = "patient 4711"

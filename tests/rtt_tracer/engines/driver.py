@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from datatoken.ports import free_port
 from datatoken.types import Scalar, sha256_hex
 from rtt_tracer.bundle import bundle_folder, unpack_bundle
 from rtt_tracer.control.certificates import make_certificate
@@ -20,7 +21,6 @@ from rtt_tracer.engines.events import EngineEvent
 from rtt_tracer.engines.spu import SpuEngine, columns_of
 from rtt_tracer.program import read_program
 from rtt_tracer.sandbox import EngineProcess, Limits
-from tests.fl_edge.harness import free_port
 
 ROOT = Path(__file__).resolve().parents[3]
 PYTHON = Path(os.environ.get("DATATOKEN_SPU_PYTHON", ROOT / ".engines/spu/bin/python"))

@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from datatoken.ports import free_port
 from datatoken.service.client import RecorderClient
 from rtt_tracer.agreement.introductions import parse_introduction
-from tests.fl_edge.harness import free_port
 from tests.rtt_tracer.service.hosts import Banks
 from tests.rtt_tracer.service.tap import Tap, loopback_up
 from tests.support.chain import start_chain
