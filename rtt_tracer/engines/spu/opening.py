@@ -39,7 +39,8 @@ def put_together(python: Path, shares: Sequence[Path], out: Path) -> None:
         work.mkdir(mode=0o700)
         for rank, folder in enumerate(shares):
             _copy(folder, work / SHARES / str(rank))
-        launch = Launch(argv(python, "reconstruct"), environment(work), readable=(CODE,))
+        command = argv(python.absolute(), "reconstruct")  # it starts in another folder
+        launch = Launch(command, environment(work), readable=(CODE,))
         event = _last_word(launch, work, Path(name) / "log")
         if event.kind is not EventKind.END:
             why = event.message or f"SPU has failed ({event.code})."
