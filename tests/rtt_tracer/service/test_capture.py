@@ -93,7 +93,7 @@ def captured(tmp_path_factory: pytest.TempPathFactory) -> Captured:
     command = [sys.executable, "-m", "tests.rtt_tracer.service.captured", str(folder)]
     probe = subprocess.run(["unshare", "-Urn", "true"], capture_output=True, check=False)
     if probe.returncode:
-        pytest.skip(f"no network namespace can be had here: {probe.stderr.decode().strip()}")
+        pytest.fail(f"no network namespace can be had here: {probe.stderr.decode().strip()}")
     done = subprocess.run(
         ["unshare", "-Urn", *command],
         capture_output=True,
