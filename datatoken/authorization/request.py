@@ -112,6 +112,11 @@ def parameters_digest(parameters: Mapping[str, Scalar]) -> Hex32:
     return sha256_hex(canonical_bytes(dict(parameters)))
 
 
+def run_id(request: Hex32) -> str:
+    """Return the id of the one MPC run that a request starts: the first half of its digest."""
+    return request[2:34]
+
+
 def mpc_artefact(bundles: Iterable[Hex32]) -> Hex32:
     """Return what a compute request names as `operation` for an MPC job.
 

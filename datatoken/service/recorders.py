@@ -22,11 +22,12 @@ class Recorders:
     Parameters
     ----------
     signer : Signer
-        The node key.
-    delegation : Delegation
+        A node key, or the owner's own.
+    delegation : Delegation, optional
+        The owner's word, where the key is not the owner's own.
     """
 
-    def __init__(self, signer: Signer, delegation: Delegation) -> None:
+    def __init__(self, signer: Signer, delegation: Delegation | None) -> None:
         self._signer, self._delegation = signer, delegation
         self._clients: dict[tuple[Address, str], RecorderClient] = {}
         self._lock = threading.Lock()

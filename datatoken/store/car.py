@@ -3,7 +3,7 @@
 Source: the CARv1 specification (IPLD).
 """
 
-from datatoken.store.cid import cid_bytes, digest_bytes
+from datatoken.store.cid import cid_bytes, digest_bytes, varint
 from datatoken.types import Hex32
 
 
@@ -22,13 +22,4 @@ def car_of(digest: Hex32, content: bytes) -> bytes:
 
 
 def _frame(body: bytes) -> bytes:
-    return _varint(len(body)) + body
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while True:
-        low, value = value & 0x7F, value >> 7
-        out.append(low | (0x80 if value else 0))
-        if not value:
-            return bytes(out)
+    return varint(len(body)) + body

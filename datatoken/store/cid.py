@@ -101,5 +101,15 @@ def flatfs_key(digest: Hex32) -> str:
     return _base32(_SHA2_256 + digest_bytes(digest))
 
 
+def varint(value: int) -> bytes:
+    """Return an unsigned number in the variable-length form of multiformats and protobuf."""
+    out = bytearray()
+    while True:
+        low, value = value & 0x7F, value >> 7
+        out.append(low | (0x80 if value else 0))
+        if not value:
+            return bytes(out)
+
+
 def _base32(content: bytes) -> str:
     return base64.b32encode(content).decode("ascii").rstrip("=")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from datatoken.errors import StoreError
-from datatoken.store.cid import Codec, cid_bytes, parse_cid_bytes
+from datatoken.store.cid import Codec, cid_bytes, parse_cid_bytes, varint
 
 CHUNK_BYTES = 1024 * 1024
 MAX_LINKS = 1024
@@ -73,11 +73,11 @@ def encode_node(links: Sequence[Link]) -> bytes:
     out = bytearray()
     for link in links:
         cid = cid_bytes(link.digest, link.codec)
-        body = _field(1, cid) + _field(2, b"") + b"\x18" + _varint(link.tree_bytes)
+        body = _field(1, cid) + _field(2, b"") + b"\x18" + varint(link.tree_bytes)
         out += _field(2, body)
-    unixfs = bytearray(b"\x08\x02\x18" + _varint(sum(link.file_bytes for link in links)))
+    unixfs = bytearray(b"\x08\x02\x18" + varint(sum(link.file_bytes for link in links)))
     for link in links:
-        unixfs += b"\x20" + _varint(link.file_bytes)
+        unixfs += b"\x20" + varint(link.file_bytes)
     return bytes(out) + _field(1, bytes(unixfs))
 
 
@@ -129,16 +129,7 @@ def _decode_unixfs(data: bytes) -> tuple[int, bytes, list[int]]:
 
 
 def _field(number: int, value: bytes) -> bytes:
-    return bytes((number << 3 | 2,)) + _varint(len(value)) + value
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while True:
-        low, value = value & 0x7F, value >> 7
-        out.append(low | (0x80 if value else 0))
-        if not value:
-            return bytes(out)
+    return bytes((number << 3 | 2,)) + varint(len(value)) + value
 
 
 def _read_varint(content: bytes, at: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from datatoken.authorization.reasons import Reason
-from datatoken.authorization.request import SignedRequest
+from datatoken.authorization.request import SignedRequest, run_id
 from datatoken.errors import RunFailedError
 from datatoken.types import Hex32
 from examples.mvp1_banks.assets import JOINT_MODEL
@@ -16,7 +16,6 @@ from examples.mvp1_banks.story import SHARE, Story
 from examples.support.mpc.assets import MAX_EPOCHS
 from examples.support.mpc.requests import part_of, send, sign, wait
 from examples.support.report import Refusal
-from rtt_tracer.agreement.plan import run_id
 
 REPLAYED = "the request of the finished run, sent again"
 FORGED = "a request that bank B has signed, not the algorithm's owner"

@@ -7,7 +7,8 @@ import typer
 
 from datatoken.cli.settings import load_settings
 from datatoken.errors import BadInputError
-from fl_edge.cli.supernode import DT, STATE_HELP, password_file_of
+from fl_edge.cli import node_options as options
+from fl_edge.cli.supernode import password_file_of
 from fl_edge.cli.support import read_password
 
 HELP = """Run the gate in a process of its own, between a SuperLink and a stock SuperNode.
@@ -36,32 +37,18 @@ chain, 6 store, 7 key or password, 8 folder, port or flwr version. Refused messa
 
 
 def gate_proxy(
-    superlink: Annotated[str, typer.Option(help="Address of the SuperLink, host:port.")],
-    dt: Annotated[str, typer.Option(envvar="DATATOKEN_DT", help="Your data token (0x…).")],
-    node_key: Annotated[
-        str,
-        typer.Option(envvar="DATATOKEN_NODE_KEY", help="Keystore of the node key, file or name."),
-    ],
-    delegation: Annotated[
-        Path, typer.Option(envvar="DATATOKEN_DELEGATION", help="The owner's word for that key.")
-    ],
-    deployment: Annotated[
-        Path | None, typer.Option(help="The network's deployment.json (DATATOKEN_DEPLOYMENT).")
-    ] = None,
-    store: Annotated[
-        str | None, typer.Option(help="Store of documents and bundles (DATATOKEN_STORE).")
-    ] = None,
-    state: Annotated[Path | None, typer.Option(envvar="DATATOKEN_STATE", help=STATE_HELP)] = None,
-    password_file: Annotated[
-        Path | None,
-        typer.Option(help="Its password (DATATOKEN_PASSWORD_FILE); else it is asked for."),
-    ] = None,
+    superlink: options.SuperLinkAddress,
+    dt: options.Dt,
+    node_key: options.NodeKey,
+    delegation: options.Delegation,
+    deployment: options.Deployment = None,
+    store: options.Store = None,
+    state: options.State = None,
+    password_file: options.PasswordFile = None,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Reach the SuperLink without TLS (trials only).")
     ] = False,
-    root_certificates: Annotated[
-        Path | None, typer.Option(help="CA certificates of the SuperLink (PEM).")
-    ] = None,
+    root_certificates: options.RootCertificates = None,
     auth_supernode_private_key: Annotated[
         Path | None, typer.Option(help="Key by which the SuperLink knows this node (EC, OpenSSH).")
     ] = None,
@@ -74,11 +61,8 @@ def gate_proxy(
     supernode_public_key: Annotated[
         Path | None, typer.Option(help="The only SuperNode that is let in (EC, OpenSSH).")
     ] = None,
-    metrics_port: Annotated[
-        int | None,
-        typer.Option(min=0, max=65535, help="Port of /metrics and /healthz; left out: none."),
-    ] = None,
-    metrics_host: Annotated[str, typer.Option(help="Their address.")] = "127.0.0.1",
+    metrics_port: options.MetricsPort = None,
+    metrics_host: options.MetricsHost = "127.0.0.1",
     app_home: Annotated[
         Path | None,
         typer.Option(help="FLWR_HOME of the SuperNode: its apps are removed before each message."),
@@ -88,8 +72,7 @@ def gate_proxy(
     from fl_edge.gate_proxy.launch import launch
     from fl_edge.gate_proxy.settings import Settings
 
-    if DT.fullmatch(dt) is None:
-        raise BadInputError("--dt is not a DT: 0x and 64 lower-case hex digits.")
+    options.check_dt(dt)
     if insecure and (root_certificates or auth_supernode_private_key):
         raise BadInputError("--insecure goes with neither certificates nor a key for the node.")
     if (ssl_certfile is None) != (ssl_keyfile is None):

@@ -1,12 +1,12 @@
 """``fl-edge superlink``: a Flower SuperLink that runs what the chain says, round by round."""
 
-import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from datatoken.errors import BadInputError
+from fl_edge.cli import node_options as options
 from fl_edge.cli.support import exit_codes, read_password
 
 HELP = """Run a Flower SuperLink for your composite (or algorithm) DT.
@@ -34,12 +34,10 @@ after ``--`` go to Flower's own SuperLink (``flower-superlink --help``).
 chain, 6 store, 7 key or password, 8 folder, port or flwr version. Refused runs don't end it.
 """
 
-DT = re.compile(r"0x[0-9a-f]{64}")
-
 
 def superlink(
     context: typer.Context,
-    dt: Annotated[str, typer.Option(envvar="DATATOKEN_DT", help="Your data token (0x…).")],
+    dt: options.Dt,
     deployment: Annotated[
         Path, typer.Option(envvar="DATATOKEN_DEPLOYMENT", help="The network's deployment.json.")
     ],
@@ -70,11 +68,8 @@ def superlink(
     ssl_ca_certfile: Annotated[Path | None, typer.Option(help="CA certificate (PEM).")] = None,
     ssl_certfile: Annotated[Path | None, typer.Option(help="Server certificate (PEM).")] = None,
     ssl_keyfile: Annotated[Path | None, typer.Option(help="Server private key (PEM).")] = None,
-    metrics_port: Annotated[
-        int | None,
-        typer.Option(min=0, max=65535, help="Port of /metrics and /healthz; left out: none."),
-    ] = None,
-    metrics_host: Annotated[str, typer.Option(help="Their address.")] = "127.0.0.1",
+    metrics_port: options.MetricsPort = None,
+    metrics_host: options.MetricsHost = "127.0.0.1",
     pass_env: Annotated[
         list[str] | None,
         typer.Option(help="Environment variable that apps may see; may be repeated."),
@@ -85,8 +80,7 @@ def superlink(
         from fl_edge.superlink.launch import launch
         from fl_edge.superlink.settings import Settings
 
-        if DT.fullmatch(dt) is None:
-            raise BadInputError("--dt is not a DT: 0x and 64 lower-case hex digits.")
+        options.check_dt(dt)
         certificates = (ssl_ca_certfile, ssl_certfile, ssl_keyfile)
         if insecure == any(certificates) or (any(certificates) and not all(certificates)):
             raise BadInputError(

@@ -1,6 +1,5 @@
 """``fl-edge supernode``: a Flower SuperNode under the gate of the data owner."""
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,7 @@ import typer
 from datatoken.cli.settings import Settings as SharedSettings
 from datatoken.cli.settings import load_settings
 from datatoken.errors import BadInputError
+from fl_edge.cli import node_options as options
 from fl_edge.cli.support import read_password
 
 HELP = """Run a Flower SuperNode that computes only what you have granted.
@@ -40,38 +40,21 @@ chain, 6 store, 7 key or password, 8 folder, port or flwr version, 10 the connec
 Refused messages don't end the node.
 """
 
-DT = re.compile(r"0x[0-9a-f]{64}")
-STATE_HELP = "Folder of this node's own memory: counts, receipts, log; one for each node."
-
 
 def supernode(
     context: typer.Context,
-    superlink: Annotated[str, typer.Option(help="Address of the SuperLink, host:port.")],
-    dt: Annotated[str, typer.Option(envvar="DATATOKEN_DT", help="Your data token (0x…).")],
-    node_key: Annotated[
-        str,
-        typer.Option(envvar="DATATOKEN_NODE_KEY", help="Keystore of the node key, file or name."),
-    ],
-    delegation: Annotated[
-        Path, typer.Option(envvar="DATATOKEN_DELEGATION", help="The owner's word for that key.")
-    ],
-    deployment: Annotated[
-        Path | None, typer.Option(help="The network's deployment.json (DATATOKEN_DEPLOYMENT).")
-    ] = None,
-    store: Annotated[
-        str | None, typer.Option(help="Store of documents and bundles (DATATOKEN_STORE).")
-    ] = None,
-    state: Annotated[Path | None, typer.Option(envvar="DATATOKEN_STATE", help=STATE_HELP)] = None,
-    password_file: Annotated[
-        Path | None,
-        typer.Option(help="Its password (DATATOKEN_PASSWORD_FILE); else it is asked for."),
-    ] = None,
+    superlink: options.SuperLinkAddress,
+    dt: options.Dt,
+    node_key: options.NodeKey,
+    delegation: options.Delegation,
+    deployment: options.Deployment = None,
+    store: options.Store = None,
+    state: options.State = None,
+    password_file: options.PasswordFile = None,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Connect without TLS (local trials only).")
     ] = False,
-    root_certificates: Annotated[
-        Path | None, typer.Option(help="CA certificates of the SuperLink (PEM).")
-    ] = None,
+    root_certificates: options.RootCertificates = None,
     node_config: Annotated[
         str | None, typer.Option(help="What your apps get to know: 'key=\"value\" n=3'.")
     ] = None,
@@ -80,11 +63,8 @@ def supernode(
     ] = "subprocess",
     host: Annotated[str, typer.Option(help="Where apps reach this node.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0: any.")] = 0,
-    metrics_port: Annotated[
-        int | None,
-        typer.Option(min=0, max=65535, help="Port of /metrics and /healthz; left out: none."),
-    ] = None,
-    metrics_host: Annotated[str, typer.Option(help="Their address.")] = "127.0.0.1",
+    metrics_port: options.MetricsPort = None,
+    metrics_host: options.MetricsHost = "127.0.0.1",
     pass_env: Annotated[
         list[str] | None,
         typer.Option(help="Environment variable that apps may see; may be repeated."),
@@ -94,8 +74,7 @@ def supernode(
     from fl_edge.supernode.launch import launch
     from fl_edge.supernode.settings import Settings
 
-    if DT.fullmatch(dt) is None:
-        raise BadInputError("--dt is not a DT: 0x and 64 lower-case hex digits.")
+    options.check_dt(dt)
     if insecure and root_certificates is not None:
         raise BadInputError("--insecure and --root-certificates exclude each other.")
     shared = load_settings(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from datatoken.errors import BadInputError
+from datatoken.shipped import find_operation
 from fl_edge.fab.bundle import SOURCE
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -31,12 +31,4 @@ def operation_folder(name: str) -> Path:
     BadInputError
         When it is neither.
     """
-    if (path := Path(name)).is_dir():
-        return path
-    shipped = shipped_operations()
-    if name not in shipped:
-        raise BadInputError(
-            f"There is no folder {name}, and no operation of that name is shipped.",
-            f"Shipped: {', '.join(shipped) or 'none'}.",
-        )
-    return shipped[name]
+    return find_operation(name, shipped_operations())

@@ -17,7 +17,7 @@ from fl_edge.supernode.environment import (
     lock_state,
     replace_environment,
 )
-from fl_edge.supernode.launch import configure_logging, serve_monitor
+from fl_edge.supernode.launch import configure_logging, gates, serve_monitor
 from fl_edge.supernode.output import json_output
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ def launch(settings: Settings) -> ExitCode:
 
 def _run(settings: Settings) -> ExitCode:
     from fl_edge.supernode.apps import AppsFolder
-    from fl_edge.supernode.gate import Gate
     from fl_edge.supernode.owner import OwnerSide
 
     check_versions()
@@ -55,24 +54,11 @@ def _run(settings: Settings) -> ExitCode:
     hide_process()
     wipe = AppsFolder(settings.app_home).wipe if settings.app_home else lambda: None
 
-    def make_gate(link: "Link") -> "Link":
-        log.info("gate in place", node=link.node_id)
-        gate = Gate(
-            link,
-            side.authority,
-            side.book,
-            before_run=wipe,
-            after_reply=side.outbox.wake,
-            rpcs=side.rpcs,
-            monitor=side.monitor,
-        )
-        return gate.link()
-
     stop_monitor = serve_monitor(side.monitor, settings.metrics_host, settings.metrics_port)
     side.outbox.start()
     try:
         with json_output():
-            serve(settings, make_gate)
+            serve(settings, gates(side, wipe))
     finally:
         stop_monitor()
         side.outbox.stop()

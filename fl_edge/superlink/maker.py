@@ -1,25 +1,21 @@
 """The maker's side, put together: chain, store, history, recorder, claims."""
 
-import threading
 import time
 from typing import Self
 
-from datatoken.authorization.decision import recorder_of
 from datatoken.authorization.gate import Gatekeeper
 from datatoken.authorization.history import HistoryStore
-from datatoken.authorization.reasons import Reason, Refused
 from datatoken.chain.deployment import Deployment
 from datatoken.chain.reader import ChainReader
 from datatoken.chain.signer import Signer
-from datatoken.ddo.models import RecorderRef
 from datatoken.errors import BadInputError
 from datatoken.rounds.receipts import Delegation
-from datatoken.service.client import LogFollower, RecorderClient
+from datatoken.service.client import LogFollower
 from datatoken.service.delegations import check_delegation, read_delegation
 from datatoken.service.monitor import Monitor
-from datatoken.service.recorders import MAX_ASKED
+from datatoken.service.recorders import Recorders
 from datatoken.store import open_store
-from datatoken.types import Address, Hex32
+from datatoken.types import Address
 from fl_edge.superlink.claims import Aggregates, ClaimCourier
 from fl_edge.superlink.gate import SuperLinkGate
 from fl_edge.superlink.hooks import Hooks
@@ -30,53 +26,6 @@ from fl_edge.supernode.jobs import OpenJobs
 
 RPC_SECONDS = 10.0
 SPOOL = "spool"
-
-
-class Recorders:
-    """The recorders of jobs, as the verified documents name them.
-
-    Parameters
-    ----------
-    signer : Signer
-        The key of the settings.
-    delegation : Delegation, optional
-        The owner's word, where the key is not the owner's own.
-    """
-
-    def __init__(self, signer: Signer, delegation: Delegation | None) -> None:
-        self._signer, self._delegation = signer, delegation
-        self._clients: dict[tuple[Address, str], RecorderClient] = {}
-        self._lock = threading.Lock()
-        self.keeper: Gatekeeper | None = None
-
-    def named(self, job: Hex32) -> RecorderRef:
-        """Return the recorder that the documents of a job name; raise `Refused`."""
-        assert self.keeper is not None
-        tree = self.keeper.tree(job)
-        for path in tree.paths(self.keeper.asset):
-            if (found := recorder_of(tree.ddos, path)) is not None:
-                return found
-        raise Refused(Reason.RECORDER_MISMATCH, "The job's documents name no recorder.")
-
-    def client(self, job: Hex32) -> RecorderClient:
-        """Return the client of a job's recorder."""
-        ref = self.named(job)
-        with self._lock:
-            key = (ref.account, ref.endpoint)
-            if key not in self._clients:
-                self._clients[key] = RecorderClient(
-                    ref.endpoint,
-                    self._signer,
-                    recorder=ref.account,
-                    delegation=self._delegation,
-                )
-            return self._clients[key]
-
-    def trouble(self) -> str | None:
-        """Ask the recorders of the jobs so far whether they are there; return why one is not."""
-        with self._lock:
-            clients = list(self._clients.values())[-MAX_ASKED:]
-        return next((why for client in clients if (why := client.trouble())), None)
 
 
 class MakerSide:
@@ -118,7 +67,7 @@ class MakerSide:
         history = HistoryStore(settings.state / "history.sqlite")
         monitor = Monitor("superlink")
         keeper = Gatekeeper(settings.dt, monitor.watched(reader), store, history, follower)
-        recorders.keeper = keeper
+        recorders.gatekeeper = keeper
         book = RunBook(settings.state / "runs.sqlite")
         aggregates = Aggregates(settings.state / "aggregates")
         spool = settings.state / SPOOL

@@ -28,6 +28,7 @@ from fl_edge.supernode.settings import Settings
 
 if TYPE_CHECKING:
     from datatoken.service.monitor import Monitor
+    from fl_edge.supernode.owner import OwnerSide
     from fl_edge.supernode.seam import Link
 
 log = structlog.get_logger(__name__)
@@ -60,7 +61,6 @@ def _prepare(
 ) -> tuple[Callable[["Link"], "Link"], Callable[[], None]]:
     """Check flwr, open the owner's side; return what makes the gate and what stops it."""
     from fl_edge.supernode.apps import AppsFolder
-    from fl_edge.supernode.gate import Gate
     from fl_edge.supernode.owner import OwnerSide
     from fl_edge.supernode.seam import check_command, check_seam
 
@@ -71,19 +71,6 @@ def _prepare(
     hide_process()
     apps = AppsFolder(settings.state.resolve() / "flwr")
 
-    def make_gate(link: "Link") -> "Link":
-        log.info("gate in place", node=link.node_id)
-        gate = Gate(
-            link,
-            side.authority,
-            side.book,
-            before_run=apps.wipe,
-            after_reply=side.outbox.wake,
-            rpcs=side.rpcs,
-            monitor=side.monitor,
-        )
-        return gate.link()
-
     served = serve_monitor(side.monitor, settings.metrics_host, settings.metrics_port)
     side.outbox.start()
 
@@ -91,7 +78,33 @@ def _prepare(
         served()
         side.outbox.stop()
 
-    return make_gate, stop
+    return gates(side, apps.wipe), stop
+
+
+def gates(side: "OwnerSide", before_run: Callable[[], None]) -> Callable[["Link"], "Link"]:
+    """Return what puts this owner's gate around a link.
+
+    Parameters
+    ----------
+    before_run : callable
+        Called before an app is started.
+    """
+    from fl_edge.supernode.gate import Gate
+
+    def make_gate(link: "Link") -> "Link":
+        log.info("gate in place", node=link.node_id)
+        gate = Gate(
+            link,
+            side.authority,
+            side.book,
+            before_run=before_run,
+            after_reply=side.outbox.wake,
+            rpcs=side.rpcs,
+            monitor=side.monitor,
+        )
+        return gate.link()
+
+    return make_gate
 
 
 def serve_monitor(monitor: "Monitor", host: str, port: int | None) -> Callable[[], None]:

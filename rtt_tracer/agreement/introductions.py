@@ -80,7 +80,7 @@ class Introduction(Model):
     Attributes
     ----------
     run : str
-        `rtt_tracer.agreement.plan.run_id` of the request.
+        `datatoken.authorization.request.run_id` of the request.
     control : Contact
         The control channel; `link` the engine's, of linked roles only.
     rows : int, optional

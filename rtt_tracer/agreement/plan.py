@@ -13,6 +13,7 @@ from datatoken.authorization.request import (
     SignedRequest,
     mpc_artefact,
     parameters_digest,
+    run_id,
 )
 from datatoken.authorization.tree import VerifiedTree
 from datatoken.authorization.view import Record
@@ -148,11 +149,6 @@ class Plan:
             ],
         }
         return sha256_hex(DOMAIN + canonical_bytes(body))
-
-
-def run_id(request: Hex32) -> str:
-    """Return the id of the run that a request starts: the first half of its digest."""
-    return request[2:34]
 
 
 def make_plan(

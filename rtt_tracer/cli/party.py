@@ -51,7 +51,7 @@ def party(
 ) -> None:
     """Take part in an MPC run with one asset."""
     from datatoken.authorization.reasons import Refused
-    from datatoken.service.assets.executor import run_id
+    from datatoken.authorization.request import run_id
     from datatoken.service.running import configure_logging
     from rtt_tracer.party.run import Party
     from rtt_tracer.party.steps import outcome_of

@@ -13,10 +13,10 @@ import structlog
 
 from datatoken.authorization.decision import Lease
 from datatoken.authorization.reasons import Reason, Refused
+from datatoken.authorization.request import run_id
 from datatoken.errors import DataTokenError
 from datatoken.types import ZERO32, Hex32
 from rtt_tracer.agreement.introductions import Contact, Introduction
-from rtt_tracer.agreement.plan import run_id
 from rtt_tracer.control.certificates import make_certificate
 from rtt_tracer.engines.base import Endpoint, Engine, Role
 from rtt_tracer.party import inputs, results

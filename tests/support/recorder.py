@@ -249,6 +249,6 @@ class Running:
         """Return the metrics without labels."""
         lines = [line for line in self.get("/metrics").text.splitlines() if line[0] != "#"]
         return {
-            name.removeprefix("datatoken_recorder_"): int(value)
+            name.removeprefix("datatoken_recorder_"): int(float(value))
             for name, value in (line.rsplit(" ", 1) for line in lines)
         }

@@ -223,7 +223,7 @@ def _public_routes(app: Flask, service: AssetService, metrics: Metrics) -> None:
     @app.get("/metrics")
     def metrics_text() -> Response:
         ends = gauge("datatoken_assets_run_ends", ("state", "reason"), service.book.ends())
-        return Response(metrics.text(service.book.totals(), ends), content_type=CONTENT_TYPE)
+        return Response(metrics.text(service.book.totals(), [ends]), content_type=CONTENT_TYPE)
 
 
 def _model(found: Model) -> Response:

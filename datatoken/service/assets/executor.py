@@ -29,11 +29,6 @@ class Run(Model):
     asset: Hex32
 
 
-def run_id(request: Hex32) -> str:
-    """Return the name of the run that a compute request starts."""
-    return request[2:34]
-
-
 @dataclass(frozen=True)
 class Question:
     """What the asset's gate is asked before anything is spawned.

@@ -15,11 +15,11 @@ import structlog
 
 from datatoken.authorization.outages import as_refusals
 from datatoken.authorization.reasons import HINTS, Reason, Refused
-from datatoken.authorization.request import MAX_REQUEST_BYTES, SignedRequest, parse_request
+from datatoken.authorization.request import MAX_REQUEST_BYTES, SignedRequest, parse_request, run_id
 from datatoken.errors import DataTokenError
 from datatoken.roles.site import Site
 from datatoken.service.assets.book import AssetBook, RunRecord
-from datatoken.service.assets.executor import Executor, Question, Run, Status, run_id
+from datatoken.service.assets.executor import Executor, Question, Run, Status
 from datatoken.service.assets.hosted import Assets, Hosted
 from datatoken.service.assets.loop import Loop
 from datatoken.service.assets.models import JobAsk, JobRun, Party, RunState

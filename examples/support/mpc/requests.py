@@ -8,14 +8,13 @@ import time
 from collections.abc import Mapping
 
 from datatoken.authorization.reasons import Refused
-from datatoken.authorization.request import SignedRequest
+from datatoken.authorization.request import SignedRequest, run_id
 from datatoken.ddo.canonical import canonical_bytes
 from datatoken.errors import DataTokenError
 from datatoken.service.assets.models import Party
 from datatoken.types import Hex32, Scalar
 from examples.support.mpc.consent import children_of
 from examples.support.mpc.world import CreditWorld
-from rtt_tracer.agreement.plan import run_id
 from rtt_tracer.requester import make_wish, sign_wish
 
 LIMIT, POLL = 240.0, 0.3

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from datatoken.authorization.reasons import Reason, Refused
+from datatoken.authorization.request import run_id
 from datatoken.errors import BadInputError, DataTokenError
 from datatoken.types import MessageKind, Scalar, sha256_hex
-from rtt_tracer.agreement.plan import Plan, make_plan, run_id
+from rtt_tracer.agreement.plan import Plan, make_plan
 from rtt_tracer.engines.base import Role
 from tests.support.mpc import (
     COMPUTE,

@@ -86,12 +86,14 @@ def test_metrics_are_in_prometheus_own_format(ended: tuple[Serving, JobRun]) -> 
         if line.startswith("#"):
             typed.add(line.split()[2])
             continue
-        match = re.fullmatch(r'([a-z_]+)(\{[a-z]+="[a-z_]+",[a-z]+="[A-Z_]+"\})? (\d+)', line)
+        match = re.fullmatch(
+            r'([a-z_]+)(\{[a-z]+="[A-Za-z_]+",[a-z]+="[A-Za-z_]+"\})? (\d+(?:\.\d+)?)', line
+        )
         assert match, line
         assert match[1] in typed, line
         values[match[1] + (match[2] or "")] = float(match[3])
     assert values["datatoken_assets_runs_finished"] >= 1
-    assert values['datatoken_assets_run_ends{state="finished",reason="NONE"}'] >= 1
+    assert values['datatoken_assets_run_ends{reason="NONE",state="finished"}'] >= 1
     assert values["datatoken_assets_stages_planned"] >= values["datatoken_assets_stages_done"]
     refused = 'datatoken_assets_calls_total{endpoint="jobs",outcome="REQUEST_UNSIGNED"}'
     assert values[refused] >= 1
