@@ -4,8 +4,8 @@
 
 Bare is what one would write without this package, on the same node and in the same run:
 
-- ``folder``: each file written beside its target, synced (its folder too) and renamed; read
-  back by `Path.read_bytes`.
+- ``folder``: the same flatfs layout, each file written elsewhere, synced (its folder too) and
+  renamed; read back by `Path.read_bytes`.
 - ``kubo``: `httpx.Client` and ``dag/import`` of the same CAR files, ``block/get``.
 - ``ipfshttpclient``: the library's ``dag.imprt`` and ``block.get`` in one session.
 
@@ -31,6 +31,8 @@ import ipfshttpclient
 
 from datatoken.store import cid_of, open_store
 from datatoken.store.car import car_of
+from datatoken.store.cid import flatfs_key
+from datatoken.store.folder import TEMPORARY
 from datatoken.store.ipfs_client import multiaddress
 from datatoken.types import sha256_hex
 from tests.support.ipfs_rpc import ipfs_node
@@ -48,22 +50,26 @@ class Client:
 
 
 def bare_folder(root: Path) -> Client:
-    """Files by digest, synced."""
-    root.mkdir()
+    """Files in the same layout, synced."""
+    (root / TEMPORARY).mkdir(parents=True)
+
+    def path_of(digest: str) -> Path:
+        key = flatfs_key(digest)
+        return root / key[-3:-1] / f"{key}.data"
 
     def put(content: bytes) -> None:
-        path = root / sha256_hex(content)
-        beside = path.with_suffix(".new")
-        with beside.open("wb") as file:
+        path = path_of(sha256_hex(content))
+        path.parent.mkdir(exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=root / TEMPORARY, delete=False) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
-        folder = os.open(root, os.O_RDONLY)
+        Path(file.name).replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
         os.fsync(folder)
         os.close(folder)
 
-    return Client(put, lambda digest: (root / digest).read_bytes())
+    return Client(put, lambda digest: path_of(digest).read_bytes())
 
 
 def bare_httpx(url: str) -> Client:

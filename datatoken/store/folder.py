@@ -5,7 +5,6 @@ _README that flatfs writes (go-ds-flatfs, `/repo/flatfs/shard/v1/next-to-last/2`
 """
 
 import errno
-import hashlib
 import os
 import stat
 import tempfile
@@ -22,6 +21,9 @@ README = (
     "its name the base32 form of the block's multihash, its folder the next-to-last two\n"
     "characters of that name. Do not edit: a block that differs from its name is refused.\n"
 )
+TEMPORARY = ".temp"
+"""Where flatfs, too, writes a block before it is renamed."""
+
 _CHUNK = 256 * 1024
 
 
@@ -37,10 +39,11 @@ class FolderStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._blocks = root / "blocks"
+        self._prepared = False
 
-    def _path(self, digest: Hex32) -> Path:
+    def _path(self, digest: Hex32) -> str:  # a string, because a Path costs as much as the read
         key = flatfs_key(digest)
-        return self._blocks / key[-3:-1] / f"{key}.data"
+        return f"{self._blocks}/{key[-3:-1]}/{key}.data"
 
     def put(self, content: bytes) -> Hex32:
         """Keep a block; one that is there already is compared, and replaced if damaged."""
@@ -49,8 +52,12 @@ class FolderStore:
         if self._holds(path, digest, len(content)):
             return digest
         try:
-            self._prepare(path.parent)
-            _write_atomically(path, content)
+            self._prepare()
+            target = Path(path)
+            if not target.parent.is_dir():
+                target.parent.mkdir(exist_ok=True)
+                _sync_folder(self._blocks)
+            self._write_atomically(target, content)
         except OSError as error:
             raise LocalEnvironmentError(
                 f"The store folder {self.root} is not writable: {error.strerror}.",
@@ -73,41 +80,76 @@ class FolderStore:
             raise StoreError(
                 f"The store {self.root} cannot read {cid_of(digest)}: {error.strerror}."
             ) from error
-        with os.fdopen(handle, "rb", buffering=0) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        try:
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode):
                 raise StoreError(f"{path} is not a regular file.")
-            return _read_bounded(file.fileno(), digest, limit, deadline)
+            return _read_bounded(handle, digest, found.st_size, limit, deadline)
+        finally:
+            os.close(handle)
 
     def has(self, digest: Hex32) -> bool:
         """Tell whether there is a file for this digest."""
-        return self._path(digest).is_file()
+        return Path(self._path(digest)).is_file()
 
     @staticmethod
-    def _holds(path: Path, digest: Hex32, size: int) -> bool:
+    def _holds(path: str, digest: Hex32, size: int) -> bool:
         """Tell whether the block is on disk and undamaged."""
         try:
-            if path.is_symlink() or path.stat().st_size != size:
+            found = os.lstat(path)
+            if not stat.S_ISREG(found.st_mode) or found.st_size != size:
                 return False
-            return "0x" + hashlib.sha256(path.read_bytes()).hexdigest() == digest
+            return sha256_hex(Path(path).read_bytes()) == digest
         except OSError:
             return False
 
-    def _prepare(self, shard: Path) -> None:
-        shard.mkdir(parents=True, exist_ok=True)
+    def _prepare(self) -> None:
+        """Make the folder with the files of its layout, once."""
+        temporary = self._blocks / TEMPORARY
+        if self._prepared and temporary.is_dir():
+            return
+        temporary.mkdir(parents=True, exist_ok=True)
         for name, text in (("SHARDING", SHARDING), ("_README", README)):
             path = self._blocks / name
             if not path.exists():
-                _write_atomically(path, text.encode("ascii"))
+                self._write_atomically(path, text.encode("ascii"))
+        self._prepared = True
+
+    def _write_atomically(self, path: Path, content: bytes) -> None:
+        """Write elsewhere, to the disk, then rename: a crash leaves the old or the new."""
+        handle, name = tempfile.mkstemp(dir=self._blocks / TEMPORARY, suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fchmod(handle, 0o644)
+                os.fsync(handle)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
 
 
-def _read_bounded(handle: int, digest: Hex32, limit: int, deadline: float | None) -> bytes:
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _read_bounded(
+    handle: int, digest: Hex32, expected: int, limit: int, deadline: float | None
+) -> bytes:
     parts: list[bytes] = []
+    chunk = min(max(expected, 1), _CHUNK)
     size = 0
     while True:
         if deadline is not None and time.monotonic() > deadline:
             raise StoreError(f"The store did not deliver {cid_of(digest)} in time.")
         try:
-            part = os.read(handle, min(_CHUNK, limit - size + 1))
+            part = os.read(handle, min(chunk, limit - size + 1))
         except OSError as error:
             raise StoreError(
                 f"The store cannot read {cid_of(digest)}: {error.strerror}."
@@ -118,23 +160,3 @@ def _read_bounded(handle: int, digest: Hex32, limit: int, deadline: float | None
         if size > limit:
             raise StoreError(f"The block {cid_of(digest)} is larger than {limit} bytes.")
         parts.append(part)
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    """Write beside the target, to the disk, then rename: a crash leaves the old or the new."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
