@@ -88,8 +88,14 @@ class Rpc:
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
         self._answered = threading.local()
-        # Settings of the environment (proxies, .netrc) must not redirect a trusted endpoint.
-        self._http = httpx.Client(timeout=timeout, trust_env=False, follow_redirects=False)
+        # Settings of the environment (proxies, .netrc) must not redirect a trusted endpoint; whom
+        # it trusts to sign certificates (SSL_CERT_FILE) is its owner's to say.
+        self._http = httpx.Client(
+            timeout=timeout,
+            trust_env=False,
+            follow_redirects=False,
+            transport=httpx.HTTPTransport(),
+        )
 
     def request(self, method: str, params: Sequence[Any] = ()) -> Any:
         """Send one request and return its result.

@@ -8,6 +8,7 @@ block, as with `KuboStore`.
 
 import importlib
 import io
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -50,6 +51,7 @@ class IpfsClientStore:
         self._client = self._library.Client(multiaddress(self.url), session=True)
         session = self._client._client._session
         session.trust_env = False
+        session.verify = os.environ.get("SSL_CERT_FILE") or True  # as the other clients
         self._send, session.send = session.send, self._send_bounded
 
     def close(self) -> None:

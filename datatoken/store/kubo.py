@@ -33,7 +33,10 @@ class KuboStore:
     def __init__(self, url: str, *, pin: bool = True) -> None:
         self.url, self._pin = url.rstrip("/"), pin
         self._client = httpx.Client(
-            base_url=f"{self.url}/api/v0/", follow_redirects=False, trust_env=False
+            base_url=f"{self.url}/api/v0/",
+            follow_redirects=False,
+            trust_env=False,
+            transport=httpx.HTTPTransport(),  # certificates: SSL_CERT_FILE counts
         )
 
     def close(self) -> None:

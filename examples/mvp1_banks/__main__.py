@@ -45,6 +45,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Options, bool]:
         epochs=given.epochs,
         refusals=not given.no_refusals,
         folder=dated_folder(given.out),
+        store=given.store,
     )
     return options, given.json
 

@@ -55,7 +55,14 @@ def _story(options: Options, show: Show) -> Iterator[Story]:
     make_folder(options.folder)
     with Processes(options.folder / "logs") as processes:
         with show.part("The chain and the institutions"):
-            world = start_world(options.folder, credit, processes, options.institutions, show.tell)
+            world = start_world(
+                options.folder,
+                credit,
+                processes,
+                options.institutions,
+                show.tell,
+                options.store,
+            )
         try:
             yield Story(options, world, show, Checks(show.tell))
         finally:

@@ -29,6 +29,7 @@ class Options:
     epochs: int
     refusals: bool
     folder: Path
+    store: str | None = None
 
     @property
     def providers(self) -> tuple[str, ...]:

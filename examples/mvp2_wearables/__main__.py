@@ -51,6 +51,7 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Options, bool]:
         refusals=not given.no_refusals,
         folder=dated_folder(given.out),
         network=given.network,
+        store=given.store,
     )
     return options, given.json
 

@@ -37,6 +37,7 @@ class Options:
     refusals: bool
     folder: Path
     network: str = DEFAULT_NETWORK
+    store: str | None = None
 
 
 def run_demo(options: Options, console: Console) -> Outcome:
@@ -63,7 +64,9 @@ def run_demo(options: Options, console: Console) -> Outcome:
 @contextmanager
 def _world(options: Options, people: People, show: Show) -> Iterator[World]:
     with show.part("The chain and the people"):
-        world = start_world(options.folder, people, show.tell, options.network)
+        world = start_world(
+            options.folder, people, show.tell, network=options.network, store=options.store
+        )
     try:
         yield world
     finally:

@@ -102,7 +102,7 @@ class Runs:
         a, b = world.accounts["A"], world.accounts["B"]
         command = [program("fl-edge"), "run", job, "--superlink", self.link.address, "--insecure"]
         command += ["--format", "json"]
-        command += ["--deployment", str(world.deployment_path), "--store", str(world.store_path)]
+        command += ["--deployment", str(world.deployment_path), "--store", world.store]
         command += ["--folder", str(b.folder), "--keystore", str(b.keystore)]
         command += ["--password-file", str(b.password_file)]
         command += ["--announce-keystore", str(a.keystore)]

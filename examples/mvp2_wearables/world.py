@@ -61,9 +61,16 @@ class World(Ground):
         return AlgorithmProvider(self.site(self.accounts["B"]), self.accounts["B"].signer)
 
 
-def start_world(folder: Path, people: People, tell: Tell, network: str = DEFAULT_NETWORK) -> World:
+def start_world(
+    folder: Path,
+    people: People,
+    tell: Tell,
+    *,
+    network: str = DEFAULT_NETWORK,
+    store: str | None = None,
+) -> World:
     """Start a chain and deploy; create the accounts of everybody."""
-    ground = lay_ground(folder, ("A", "B"), tell, network)  # 1
+    ground = lay_ground(folder, ("A", "B"), tell, network=network, store=store)  # 1
     world = World(**vars(ground), persons=[], minimum=max(1, len(people.users) - 1))
     try:
         world.persons = [_person(world, folder / "accounts", user) for user in people.users]

@@ -33,7 +33,7 @@ def refuse_all(story: Story, finished: SignedRequest) -> list[Refusal]:
         refusals.replayed(story, finished),
         refusals.forged(story),
         refusals.paused(story),
-        refusals.swapped(story, ROSETTA),
+        *refusals.swapped(story, ROSETTA),
         refusals.revoked(story),
         refusals.after(story),
     ]

@@ -24,7 +24,12 @@ class AsJson(Protocol):
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--out`` and ``--json``."""
+    """Add ``--store``, ``--out`` and ``--json``."""
+    parser.add_argument(
+        "--store",
+        metavar="ADDRESS",
+        help="RPC API of an IPFS node, such as http://127.0.0.1:5001 (default: a folder)",
+    )
     parser.add_argument(
         "--out", type=Path, default=Path("demo-output"), help="folder for logs and pictures"
     )

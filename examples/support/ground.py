@@ -12,6 +12,7 @@ from datatoken.chain.stand_in import start_network
 from datatoken.roles.administrator import Administrator
 from datatoken.roles.institution import Institution
 from datatoken.roles.site import Site
+from datatoken.store import open_store
 from examples.support.accounts import Account, create_account
 
 Tell = Callable[[str], None]
@@ -29,12 +30,15 @@ class Ground:
         Everything is in it.
     accounts : dict of str to Account
         ``admin``, ``recorder``, and whoever takes part.
+    store : str
+        The folder store, or the address of an IPFS node.
     """
 
     folder: Path
     anvil: Anvil
     deployment: Deployment
     accounts: dict[str, Account]
+    store: str
     _sites: list[Site] = field(default_factory=list)
 
     @property
@@ -43,18 +47,13 @@ class Ground:
         return self.folder / "deployment.json"
 
     @property
-    def store_path(self) -> Path:
-        """The folder store."""
-        return self.folder / "store"
-
-    @property
     def chain_state(self) -> Path:
         """What anvil keeps on disk, so that the chain can be stopped and started again."""
         return self.folder / "chain" / "state.json"
 
     def site(self, account: Account) -> Site:
         """Return a site for an account: its own connection and its own folder."""
-        opened = Site.open(self.deployment, self.store_path, account.folder)
+        opened = Site.open(self.deployment, self.store, account.folder)
         self._sites.append(opened)
         return opened
 
@@ -79,13 +78,20 @@ class Ground:
 
 
 def lay_ground(
-    folder: Path, names: Sequence[str], tell: Tell, network: str = DEFAULT_NETWORK
+    folder: Path,
+    names: Sequence[str],
+    tell: Tell,
+    *,
+    network: str = DEFAULT_NETWORK,
+    store: str | None = None,
 ) -> Ground:
     """Start a chain, create and fund the accounts, and deploy the contracts.
 
-    `admin` and `recorder` are created beside `names`; `network` is the profile of the chain.
+    `admin` and `recorder` are created beside `names`; `network` is the profile of the chain,
+    `store` an address in place of a folder store.
     """
-    profile = load_profile(network)
+    profile, store = load_profile(network), store or str(folder / "store")
+    check_store(store)
     anvil = start_network(profile, state=folder / "chain" / "state.json")
     try:
         accounts = {
@@ -104,4 +110,10 @@ def lay_ground(
     except BaseException:
         anvil.stop()
         raise
-    return Ground(folder=folder, anvil=anvil, deployment=deployment, accounts=accounts)
+    return Ground(folder=folder, anvil=anvil, deployment=deployment, accounts=accounts, store=store)
+
+
+def check_store(address: str) -> None:
+    """Put one document into a store and read it back; raise `DataTokenError`."""
+    opened, content = open_store(address), b"DataToken demo"
+    opened.get(opened.put(content))

@@ -24,7 +24,7 @@ def start_recorder(
     """Start the recorder and wait until it answers."""
     account = ground.accounts["recorder"]
     command = [program("datatoken"), "recorder"]
-    command += ["--deployment", str(ground.deployment_path), "--store", str(ground.store_path)]
+    command += ["--deployment", str(ground.deployment_path), "--store", ground.store]
     command += ["--keystore", str(account.keystore), "--folder", str(account.folder)]
     command += ["--password-file", str(account.password_file)]
     command += ["--host", "127.0.0.1", "--port", str(port)]

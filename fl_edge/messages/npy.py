@@ -7,6 +7,7 @@ data past a policy. Here one header means one array, and what follows is exactly
 import ast
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -55,14 +56,20 @@ def read_header(data: memoryview) -> NpyHeader:
         length, start = struct.unpack("<I", prefix[8:12])[0], 12
     if length > MAX_HEADER or start + length > len(data):
         raise MalformedMessageError("The npy header of an array is too long.")
-    descr, fortran, shape = _literal(bytes(data[start : start + length]), start + length)
+    return _header(bytes(data[start : start + length]), start + length)
+
+
+@lru_cache(maxsize=1024)
+def _header(text: bytes, end: int) -> NpyHeader:
+    """Parse a header's text, once for all arrays of the same dtype and shape."""
+    descr, fortran, shape = _literal(text, end)
     try:
         dtype = np.dtype(descr)
     except TypeError:
         raise MalformedMessageError("The npy header of an array names no dtype.") from None
     if dtype.kind not in KINDS or dtype.str != descr:
         raise MalformedMessageError("The dtype of an array is not a plain number.")
-    return NpyHeader(dtype, fortran, shape, start + length)
+    return NpyHeader(dtype, fortran, shape, end)
 
 
 def _literal(text: bytes, end: int) -> tuple[str, bool, tuple[int, ...]]:

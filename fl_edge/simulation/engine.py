@@ -5,6 +5,7 @@ replaced for the time of one run and put back afterwards.
 """
 
 import importlib
+import inspect
 import logging
 import os
 import random
@@ -24,6 +25,7 @@ from fl_edge.simulation import seams
 from fl_edge.simulation.backend import GatedBackend, InlineBackend, NodeConfig
 from fl_edge.simulation.gates import ClientGates
 from fl_edge.simulation.grid import Nodes, Release, SimulationGrid
+from fl_edge.simulation.signals import Signals, StopEvent
 from fl_edge.simulation.strategy import Learned, strategies
 from fl_edge.simulation.swap import swapped
 from fl_edge.superlink.gate import Outgoing
@@ -187,7 +189,11 @@ def backend_config(cpus: int, scratch: str | None) -> dict[str, dict[str, Any]]:
 def _seamed(setting: Setting, nodes: Nodes, governed: Governance | None) -> Iterator[None]:
     """Put grid and backend of ours into flwr's engine."""
     run, engine = importlib.import_module(seams.RUN), importlib.import_module(seams.ENGINE)
-    original = engine.run_api
+    original, signals = engine.run_api, Signals()
+
+    def answered() -> None:
+        signals.answered()
+        setting.answered()
 
     def grid(state_factory: Any) -> SimulationGrid:
         def release(messages: list[Outgoing]) -> None:
@@ -195,19 +201,22 @@ def _seamed(setting: Setting, nodes: Nodes, governed: Governance | None) -> Iter
                 governed.release(messages)
             setting.sent(messages)
 
-        return SimulationGrid(state_factory, nodes, release)
+        return SimulationGrid(state_factory, nodes, release, signals if governed else None)
 
-    def run_api(
-        app_fn: Any, backend_fn: Any, nodes_mapping: dict[int, int], *more: Any, **options: Any
-    ) -> None:
-        nodes.set(nodes_mapping)
+    def run_api(*given: Any, **named: Any) -> None:
+        call = inspect.signature(original).bind(*given, **named)
+        backend_fn = call.arguments["backend_fn"]
+        nodes.set(call.arguments["nodes_mapping"])
 
         def backend() -> GatedBackend:
             inner = InlineBackend() if setting.backend == "inline" else backend_fn()
             gates = governed.gates if governed else None
-            return GatedBackend(inner, gates, setting.node_config, setting.answered)
+            return GatedBackend(inner, gates, setting.node_config, answered)
 
-        original(app_fn, backend, nodes_mapping, *more, **options)
+        call.arguments["backend_fn"] = backend
+        if governed is not None:
+            call.arguments["f_stop"] = StopEvent(call.arguments["f_stop"], signals)
+        original(*call.args, **call.kwargs)
 
     with (
         swapped(run, "InMemoryGrid", grid),

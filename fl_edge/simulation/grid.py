@@ -2,6 +2,8 @@
 
 import secrets
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from flwr.app import Message
@@ -11,9 +13,11 @@ from flwr.superlink.grid import InMemoryGrid
 from datatoken.errors import RunFailedError
 from datatoken.types import MessageKind
 from fl_edge.simulation.records import make_portable
+from fl_edge.simulation.signals import PATIENCE, Signals
 from fl_edge.superlink.gate import Outgoing
 
 START_SECONDS = 300.0
+STORING = 0.002
 Release = Callable[[list[Outgoing]], None]
 
 
@@ -44,11 +48,27 @@ class SimulationGrid(InMemoryGrid):
     """flwr's grid in memory; a round leaves only after `release`.
 
     Nodes and replies come in the order of the clients: with a seed, a run can be repeated.
+
+    Parameters
+    ----------
+    state_factory : LinkStateFactory
+    nodes : Nodes
+    release : callable
+        Called with each round before it leaves.
+    signals : Signals, optional
+        By which messages and replies are told of. Without, they are looked for every tenth of a
+        second, as by flwr.
     """
 
-    def __init__(self, state_factory: LinkStateFactory, nodes: Nodes, release: Release) -> None:
+    def __init__(
+        self,
+        state_factory: LinkStateFactory,
+        nodes: Nodes,
+        release: Release,
+        signals: Signals | None = None,
+    ) -> None:
         super().__init__(state_factory)
-        self._nodes, self._release = nodes, release
+        self._nodes, self._release, self._signals = nodes, release, signals
 
     def get_node_ids(self) -> Iterable[int]:
         """Return the nodes in the order of their clients."""
@@ -61,7 +81,10 @@ class SimulationGrid(InMemoryGrid):
             self._release([self._outgoing(message, push) for message in found])
         for content in {id(m.content): m.content for m in found if m.has_content()}.values():
             make_portable(content)
-        ids: Iterable[str] = super().push_messages(found)
+        ids = list(super().push_messages(found))
+        if self._signals is not None and found:
+            each = Counter(message.metadata.dst_node_id for message in found)
+            self._signals.pushed(max(each.values()))
         return ids
 
     def _outgoing(self, message: Message, push: str) -> Outgoing:
@@ -74,5 +97,28 @@ class SimulationGrid(InMemoryGrid):
         self, messages: Iterable[Message], *, timeout: float | None = None
     ) -> Iterable[Message]:
         """Send a round; return the replies in the order of the clients."""
-        found = super().send_and_receive(messages, timeout=timeout)
+        if self._signals is None:
+            found = super().send_and_receive(messages, timeout=timeout)
+        else:
+            found = self._exchange(self._signals, messages, timeout)
         return sorted(found, key=lambda reply: self._nodes.place(reply.metadata.src_node_id))
+
+    def _exchange(
+        self, signals: Signals, messages: Iterable[Message], timeout: float | None
+    ) -> list[Message]:
+        """Send, and look for replies once all are there or `PATIENCE` is over."""
+        ends = None if timeout is None else time.monotonic() + timeout
+        before = signals.answers
+        waiting = set(self.push_messages(messages))
+        everybody = before + len(waiting)
+        found: list[Message] = []
+        while waiting and (ends is None or time.monotonic() < ends):
+            left = PATIENCE if ends is None else min(PATIENCE, ends - time.monotonic())
+            if signals.answers < everybody:
+                signals.wait_for_answers(everybody, left)
+            else:
+                time.sleep(STORING)  # the last replies are on their way into flwr's state
+            replies = list(self.pull_messages(waiting))
+            found += replies
+            waiting -= {reply.metadata.reply_to_message_id for reply in replies}
+        return found

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from datatoken.chain import rpc as rpc_module
 from datatoken.chain.rpc import ReplyLimitError, Rpc, RpcError
 from datatoken.errors import ChainUnreachableError, ExitCode, WrongChainError
+from tests.support.certificates import Authority
 from tests.support.chain import Chain
 from tests.support.proxy import Proxy, proxy_to
 
@@ -33,6 +35,22 @@ def test_nobody_listens() -> None:
         Rpc("http://127.0.0.1:1").chain_id()
 
     assert "http://127.0.0.1:1" in refused.value.message
+
+
+def test_an_endpoint_with_a_certificate_of_a_private_authority(
+    chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SSL_CERT_FILE says whom to trust; without it, or with another authority, nobody is."""
+    ours, other = Authority(tmp_path / "ours"), Authority(tmp_path / "other")
+    with proxy_to(chain.url, ours.issue("node", "127.0.0.1")) as node:
+        for trusted in (None, other):
+            if trusted is not None:
+                monkeypatch.setenv("SSL_CERT_FILE", str(trusted.ca))
+            with pytest.raises(ChainUnreachableError), Rpc(node.url) as rpc:
+                rpc.chain_id()
+        monkeypatch.setenv("SSL_CERT_FILE", str(ours.ca))
+        with Rpc(node.url) as rpc:
+            assert rpc.chain_id() == 31337
 
 
 @pytest.mark.parametrize("url", ["", "nonsense", "ftp://127.0.0.1", "http://"])

@@ -1,12 +1,14 @@
 """A JSON-RPC endpoint that stands between us and anvil, and misbehaves on demand."""
 
 import json
+import ssl
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 Request = dict[str, Any]
@@ -28,7 +30,9 @@ class Proxy:
         What was asked, in order.
     """
 
-    def __init__(self, target: str, port: int = 0) -> None:
+    def __init__(
+        self, target: str, port: int = 0, certificate: tuple[Path, Path] | None = None
+    ) -> None:
         self.target = target
         self.before: Callable[[Request], Answer | None] = lambda request: None
         self.after: Callable[[Request, Answer], Answer | None] = lambda request, answer: answer
@@ -67,7 +71,11 @@ class Proxy:
         self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self.port = int(self._server.server_address[1])
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self.port}"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def answer(self, request: Request) -> Answer | None:
@@ -96,9 +104,9 @@ class Proxy:
 
 
 @contextmanager
-def proxy_to(target: str) -> Iterator[Proxy]:
-    """Run a proxy in front of a node."""
-    proxy = Proxy(target)
+def proxy_to(target: str, certificate: tuple[Path, Path] | None = None) -> Iterator[Proxy]:
+    """Run a proxy in front of a node; by HTTPS with a certificate and its key."""
+    proxy = Proxy(target, certificate=certificate)
     try:
         yield proxy
     finally:

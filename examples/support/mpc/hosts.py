@@ -108,7 +108,7 @@ def _write_party(
     signed = role.delegate(dt, host.node.address, int(time.time()) + DELEGATED_SECONDS)
     delegation.write_text(json.dumps(signed.model_dump(mode="json")), encoding="utf-8")
     lines = [
-        f'dt = "{dt}"\ndeployment = "{ground.deployment_path}"\nstore = "{ground.store_path}"',
+        f'dt = "{dt}"\ndeployment = "{ground.deployment_path}"\nstore = "{ground.store}"',
         f'state = "{host.state(dt)}"',
         f'[node]\nkey = "{host.node.keystore}"\npassword_file = "{host.node.password_file}"',
         f'delegation = "{delegation}"',

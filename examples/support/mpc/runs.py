@@ -107,7 +107,7 @@ class Runs:
         for name, value in parameters.items():
             command += ["--parameter", f"{name}={value}"]
         command += ["--root-certificates", str(trusted), "--spu", str(engine_python("spu"))]
-        command += ["--deployment", str(world.deployment_path), "--store", str(world.store_path)]
+        command += ["--deployment", str(world.deployment_path), "--store", world.store]
         command += ["--folder", str(c.folder), "--keystore", str(c.keystore)]
         return [*command, "--password-file", str(c.password_file), "--out", str(out)]
 

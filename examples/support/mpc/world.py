@@ -123,10 +123,15 @@ class CreditWorld(Ground):
 
 
 def start_world(
-    folder: Path, credit: Credit, processes: Processes, institutions: Sequence[str], tell: Tell
+    folder: Path,
+    credit: Credit,
+    processes: Processes,
+    institutions: Sequence[str],
+    tell: Tell,
+    store: str | None = None,
 ) -> CreditWorld:
     """Start a chain, deploy, and register the institutions."""
-    ground = lay_ground(folder, [*institutions, "regulator"], tell)
+    ground = lay_ground(folder, [*institutions, "regulator"], tell, store=store)
     world = CreditWorld(
         **vars(ground), credit=credit, processes=processes, recorder_port=free_port()
     )

@@ -9,7 +9,7 @@ import pytest
 from datatoken.errors import BadInputError, ExitCode
 from fl_edge.gate_proxy.uplink import read_private_key, read_public_key
 from tests.fl_edge.harness import BIN, QUIET
-from tests.fl_edge.hosts.certificates import node_key
+from tests.support.certificates import node_key
 
 GIVEN = ["--superlink", "127.0.0.1:9", "--dt", "0x" + "ab" * 32, "--node-key", "n.json"]
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.fl_edge.harness import BIN, QUIET
-from tests.fl_edge.hosts.certificates import node_key
 from tests.fl_edge.hosts.world import Hosts
+from tests.support.certificates import node_key
 from tests.support.chain import Chain, start_chain
 from tests.support.hosts import Router
 

@@ -1,8 +1,11 @@
 """A federation on hosts of their own: chain, A, B and each user at an address of its own."""
 
+import asyncio
+import contextlib
 import json
 import os
 import socket
+import ssl
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
@@ -10,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.fl_edge.harness import BIN, QUIET, Federation, Process
-from tests.fl_edge.hosts.certificates import Authority, node_key
 from tests.fl_edge.superlink.world import World
+from tests.support.certificates import Authority, node_key
 from tests.support.chain import Chain
 from tests.support.hosts import CENTRE, Host, Router
+from tests.support.ipfs_rpc import ipfs_node
 
 SUPERLINK_PORT, RECORDER_PORT = 9000, 9095
 
@@ -38,7 +42,7 @@ class Places(Federation):
 
 
 class Hosts(World):
-    """TLS on SuperLink and recorder, and SuperNode authentication on."""
+    """TLS on SuperLink, recorder, chain and store; SuperNode authentication on."""
 
     def __init__(self, chain: Chain, folder: Path, router: Router) -> None:
         self.a, self.b = router.host("a"), router.host("b")
@@ -46,13 +50,42 @@ class Hosts(World):
         self.authority = Authority(folder / "certificates")
         # Of this process, which reads the recorder's log, and of all that it starts.
         os.environ["SSL_CERT_FILE"] = str(self.authority.ca)
-        serve_chain(chain)
+        self._node = ipfs_node(folder / "ipfs")
+        url = self._node.__enter__()
+        self._store = self.serve("store", int(url.rpartition(":")[2]))
+        self.serve_chain(chain)
         super().__init__(chain, folder, users=2)
         nodes = {f"node-{index}": host for index, host in enumerate(self.user_hosts)}
         places = {"recorder": self.a, "superlink": self.a, **nodes}
         self.federation = Places(folder, SUPERLINK_PORT, host=self.a.address, places=places)
         self._arguments: dict[int, list[str]] = {}
         self.auth_keys = [node_key(folder, f"node-{index}") for index in range(2)]
+
+    def store_address(self) -> str:
+        """Return the address of an IPFS node behind HTTPS."""
+        return self._store
+
+    def serve(self, name: str, port: int) -> str:
+        """Let all hosts reach what listens on the loopback device, by HTTPS; return its URL."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*self.authority.issue(name, CENTRE))
+        listening = socket.create_server((CENTRE, 0))
+        serving = relay(listening, context, port)
+        threading.Thread(target=asyncio.run, args=(serving,), daemon=True).start()
+        return f"https://{CENTRE}:{listening.getsockname()[1]}"
+
+    def serve_chain(self, chain: Chain) -> None:
+        """Let all hosts reach the chain, and say so in the deployment file."""
+        plain = json.loads(chain.deployment_path.read_text())
+        plain["rpc_urls"] = [self.serve("chain", chain.anvil.port)]
+        chain.deployment_path.write_text(json.dumps(plain))
+
+    def close(self) -> None:
+        """End everything, the IPFS node too."""
+        try:
+            super().close()
+        finally:
+            self._node.__exit__(None, None, None)
 
     @property
     def recorder_url(self) -> str:
@@ -137,7 +170,7 @@ class Hosts(World):
             *(str(BIN / "fl-edge"), "run", self.job),
             *("--superlink", self.federation.address),
             *("--root-certificates", str(self.authority.ca)),
-            *("--folder", str(self.folder / "cli"), "--store", str(self.store_path)),
+            *("--folder", str(self.folder / "cli"), "--store", self.store_path),
             *("--deployment", str(self.chain.deployment_path)),
             *("--keystore", str(self.keystore("b", self.chain.b.signer))),
             *("--announce-keystore", str(self.keystore("a", self.chain.a.signer))),
@@ -158,31 +191,20 @@ class Hosts(World):
         )
 
 
-def serve_chain(chain: Chain) -> None:
-    """Let all hosts reach the chain, and say so in the deployment file."""
-    server = socket.create_server((CENTRE, 0))
-    threading.Thread(target=_accept, args=(server, chain.anvil.port), daemon=True).start()
-    plain = json.loads(chain.deployment_path.read_text())
-    plain["rpc_urls"] = [f"http://{CENTRE}:{server.getsockname()[1]}"]
-    chain.deployment_path.write_text(json.dumps(plain))
+async def relay(listening: socket.socket, context: ssl.SSLContext, port: int) -> None:
+    """Take off TLS, and pass on to a port of the loopback device."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        behind, before = await asyncio.open_connection("127.0.0.1", port)
+        await asyncio.gather(_pass(reader, before), _pass(behind, writer))
+
+    server = await asyncio.start_server(serve, sock=listening, ssl=context)
+    await server.serve_forever()
 
 
-def _accept(server: socket.socket, port: int) -> None:
-    while True:
-        client, _ = server.accept()
-        node = socket.create_connection(("127.0.0.1", port))
-        for source, target in ((client, node), (node, client)):
-            threading.Thread(target=_pass, args=(source, target), daemon=True).start()
-
-
-def _pass(source: socket.socket, target: socket.socket) -> None:
-    try:
-        while content := source.recv(65536):
-            target.sendall(content)
-    except OSError:
-        pass
-    for one in (source, target):
-        try:
-            one.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            continue
+async def _pass(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while content := await source.read(65536):
+            target.write(content)
+            await target.drain()
+    target.close()

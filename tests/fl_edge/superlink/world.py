@@ -60,7 +60,7 @@ class World:
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.federation = Federation(self.folder)
-        self.store_path = self.folder / "store"
+        self.store_path = self.store_address()
         self.store: VerifyingStore = open_store(self.store_path)
         self.recorder_port = free_port()
         self.recorder_key = self.chain.account()
@@ -71,6 +71,10 @@ class World:
         self.job = self.post()
 
     # On the chain
+
+    def store_address(self) -> str:
+        """Return where everybody's store is."""
+        return str(self.folder / "store")
 
     def site(self, name: str) -> Site:
         """Return a site with a state folder of its own."""
