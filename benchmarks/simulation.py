@@ -12,7 +12,8 @@ bare_s, governed_s
     Median seconds of a round (train and evaluate), without the first, in which the engine
     starts, and the last, in which it stops.
 ratio
-    Governed over bare (goal 1.05).
+    Governed over bare (goal 1.05). Bare waits as flwr does, by asking every tenth of a second; a
+    governed run is told, so that the ratio can fall below 1. What gates cost is `gate_ms`.
 gate_ms
     Milliseconds of processor time that all gates together take for a round: a figure that the
     machine's other work does not move. `gate_share` is that over a bare round's seconds.
