@@ -1,4 +1,4 @@
-"""Files that several bundles carry: a bundle stands alone, so each has a copy, and all are equal."""
+"""Files that several bundles carry: a bundle stands alone, has its own, and all are equal."""
 
 from pathlib import Path
 
