@@ -1,9 +1,7 @@
 """k of n endpoints agree, or nothing is believed. The nodes are real HTTP servers before anvil."""
 
 import itertools
-import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,113 +9,27 @@ import pytest
 
 from datatoken.authorization.outages import as_refusals
 from datatoken.authorization.reasons import Reason, Refused
-from datatoken.chain.endpoints import MOST_WAITING
 from datatoken.chain.errors import from_rpc_error
 from datatoken.chain.events import EventReader, TaskCreated
-from datatoken.chain.panel import QuorumRules
-from datatoken.chain.pinning import Block
-from datatoken.chain.quorum import QuorumRpc
 from datatoken.chain.reader import ChainReader
-from datatoken.chain.rpc import Rpc, RpcError
-from datatoken.chain.seen import FILE, SeenBlocks
+from datatoken.chain.rpc import RpcError
 from datatoken.chain.transactions import Sender
 from datatoken.errors import (
-    BadInputError,
     ChainUnreachableError,
-    LocalEnvironmentError,
     NodesDisagreeError,
-    RolledBackViewError,
-    StaleViewError,
     WrongChainError,
 )
 from datatoken.types import ZERO32, JobStatus
 from tests.support.chain import Chain, fresh
-from tests.support.proxy import Answer, Proxy, Request, proxy_to
-
-TIMEOUT = 4.0
-Connect = Callable[..., QuorumRpc]
-
-
-@pytest.fixture
-def nodes(chain: Chain) -> Iterator[list[Proxy]]:
-    with proxy_to(chain.url) as one, proxy_to(chain.url) as two, proxy_to(chain.url) as three:
-        yield [one, two, three]
-
-
-@pytest.fixture
-def connect(chain: Chain, nodes: list[Proxy]) -> Iterator[Connect]:
-    """Connect to the nodes as a gate would: two of three have to agree."""
-    opened: list[QuorumRpc] = []
-
-    def make(state: Path | None = None, quorum: int = 2, **options: Any) -> QuorumRpc:
-        urls = options.pop("urls", [node.url for node in nodes])
-        rules = QuorumRules(quorum, chain.deployment.chain_id, options.pop("max_age", 30.0))
-        seen = SeenBlocks("test", state / FILE if state else None)
-        rpc = QuorumRpc(urls, rules, seen, options.pop("timeout", TIMEOUT), **options)
-        opened.append(rpc)
-        return rpc
-
-    yield make
-    for rpc in opened:
-        rpc.close()
-
-
-def of_call(change: Callable[[bytearray], None]) -> Callable[[Request, Answer], Answer]:
-    """Return a hook that changes the words of every view call's answer."""
-
-    def lie(request: Request, answer: Answer) -> Answer:
-        if request["method"] != "eth_call" or "result" not in answer:
-            return answer
-        content = bytearray.fromhex(answer["result"][2:])
-        change(content)
-        return {**answer, "result": "0x" + content.hex()}
-
-    return lie
-
-
-def of_block(**fields: str) -> Callable[[Request, Answer], Answer]:
-    """Return a hook that changes fields of every block header."""
-
-    def lie(request: Request, answer: Answer) -> Answer:
-        if request["method"] != "eth_getBlockByNumber" or not answer.get("result"):
-            return answer
-        return {**answer, "result": {**answer["result"], **fields}}
-
-    return lie
-
-
-def frozen(chain: Chain) -> Callable[[Request], Answer | None]:
-    """Return a hook of a node that has stopped following the chain where it is now."""
-    head = chain.rpc.block_number()
-
-    def stay(request: Request) -> Answer | None:
-        if request["method"] == "eth_blockNumber":
-            return {"result": hex(head)}
-        if request["method"] != "eth_getBlockByNumber":
-            return None
-        tag = request["params"][0]
-        number = head if tag == "latest" else int(tag, 16)
-        if number > head:
-            return {"result": None}
-        return {"result": chain.rpc.request("eth_getBlockByNumber", [hex(number), False])}
-
-    return stay
-
-
-def hang(request: Request) -> Answer | None:
-    """A node that accepts and says nothing."""
-    threading.Event().wait(20)
-    return {"error": {"code": -32000, "message": "too late"}}
-
-
-def wait_for_blocks(chain: Chain, count: int) -> None:
-    """Let the chain grow."""
-    chain.rpc.request("anvil_mine", [hex(count)])
-
-
-def close_job(content: bytearray) -> None:
-    """Forge the status of a job's check: closed."""
-    content[63] = JobStatus.CLOSED
+from tests.support.proxy import Answer, Proxy, Request
+from tests.support.quorum import (
+    Connect,
+    close_job,
+    frozen,
+    of_block,
+    of_call,
+    wait_for_blocks,
+)
 
 
 class TestHonest:
@@ -349,205 +261,6 @@ class TestLyingNode:
         for node in nodes:
             node.before = lambda request: None
         assert connect().request(*ask)["status"] == "0x1"
-
-
-class TestStaleNode:
-    """A node that has stopped following the chain."""
-
-    def test_one_of_three_does_not_hold_the_view_back(
-        self, chain: Chain, nodes: list[Proxy], connect: Connect
-    ) -> None:
-        """Acceptance: 111."""
-        nodes[0].before = frozen(chain)
-        wait_for_blocks(chain, 5)
-
-        assert connect().pin().number >= chain.rpc.block_number() - 1
-
-    def test_two_of_three_are_refused_by_the_clock(
-        self, chain: Chain, nodes: list[Proxy], connect: Connect
-    ) -> None:
-        """Acceptance: 111."""
-        rpc = connect(clock=lambda: time.time() + 31)
-
-        with pytest.raises(StaleViewError) as refused:
-            rpc.pin()
-
-        assert refused.value.code == "STALE_VIEW"
-
-    def test_a_block_from_the_future(self, connect: Connect) -> None:
-        with pytest.raises(StaleViewError):
-            connect(clock=lambda: time.time() - 40).pin()
-
-    def test_two_of_three_are_refused_by_what_was_seen(
-        self, chain: Chain, nodes: list[Proxy], connect: Connect
-    ) -> None:
-        """Acceptance: 111."""
-        rpc = connect(timeout=1.0)
-        old = frozen(chain)
-        wait_for_blocks(chain, 3)
-        rpc.pin()
-        nodes[0].before = nodes[1].before = old
-
-        with pytest.raises(RolledBackViewError) as refused:
-            rpc.pin()
-
-        assert refused.value.code == "ROLLED_BACK_VIEW"
-
-
-class TestSlowAndDyingNodes:
-    """Nodes that answer late, in drips, not at all, or end in the middle."""
-
-    def test_slow_node_is_waited_for_once(
-        self, chain: Chain, nodes: list[Proxy], connect: Connect
-    ) -> None:
-        """Acceptance: 111."""
-        job, _, _ = chain.simple_job()
-        nodes[2].before = hang
-        reader = ChainReader(connect(), chain.deployment)
-
-        for _ in range(MOST_WAITING * 2):
-            assert reader.check(job).status is JobStatus.OPEN
-
-    def test_two_slow_nodes_end_at_the_deadline(self, nodes: list[Proxy], connect: Connect) -> None:
-        """Acceptance: 111."""
-        nodes[0].drip = 0.2
-        nodes[1].before = hang
-        rpc = connect(timeout=1.0)
-        started = time.monotonic()
-
-        with pytest.raises(ChainUnreachableError) as refused:
-            rpc.pin()
-
-        assert time.monotonic() - started < 10  # the nodes take twenty seconds and more
-        assert "2 have to" in refused.value.message
-
-    def test_slow_node_decides_where_the_others_contradict(
-        self, chain: Chain, nodes: list[Proxy], connect: Connect
-    ) -> None:
-        """A liar must not get a refusal out of a slow honest node."""
-        job, _, _ = chain.simple_job()
-        nodes[0].after = of_call(close_job)
-
-        def slow(request: Request, answer: Answer) -> Answer:
-            time.sleep(0.7)
-            return answer
-
-        nodes[1].after = slow
-        reader = ChainReader(connect(), chain.deployment)
-
-        assert [reader.check(job).status for _ in range(2)] == [JobStatus.OPEN] * 2
-
-    def test_dying_node(self, chain: Chain, nodes: list[Proxy], connect: Connect) -> None:
-        """Acceptance: 111."""
-        job, _, _ = chain.simple_job()
-        reader = ChainReader(connect(), chain.deployment)
-        reader.check(job)
-
-        nodes[0].after = lambda request, answer: None
-        assert reader.check(job).status is JobStatus.OPEN
-        nodes[0].close()
-        assert reader.check(job).status is JobStatus.OPEN
-        nodes[1].after = lambda request, answer: None
-        nodes[1].close()
-        with pytest.raises(ChainUnreachableError) as refused:
-            reader.check(job)
-
-        assert not isinstance(refused.value, NodesDisagreeError)
-        assert nodes[1].url in refused.value.message
-
-    def test_too_few_are_named(self, nodes: list[Proxy], connect: Connect) -> None:
-        with pytest.raises(BadInputError):
-            connect(quorum=4)
-        with pytest.raises(BadInputError):
-            connect(urls=[nodes[0].url, nodes[0].url])
-
-
-class TestRestart:
-    """What was seen before a restart counts afterwards."""
-
-    def test_nodes_that_roll_back_across_a_restart(
-        self, chain: Chain, nodes: list[Proxy], connect: Connect, tmp_path: Path
-    ) -> None:
-        """Acceptance: 111."""
-        old = frozen(chain)
-        wait_for_blocks(chain, 3)
-        connect(tmp_path).pin()
-        nodes[0].before = nodes[1].before = old
-        again = connect(tmp_path, timeout=1.0)
-
-        with pytest.raises(RolledBackViewError) as refused:
-            again.pin()
-
-        assert str(tmp_path / FILE) in refused.value.hint
-
-    def test_another_history_across_a_restart(
-        self, chain: Chain, connect: Connect, tmp_path: Path
-    ) -> None:
-        """The nodes have gone back and grown again, past what was seen. Acceptance: 111."""
-        seen = SeenBlocks("test", tmp_path / FILE)
-        seen.advance("latest", Block(chain.rpc.block_number(), "0x" + "11" * 32, 0.0))
-
-        with pytest.raises(RolledBackViewError):
-            connect(tmp_path).pin()
-
-    def test_honest_nodes_across_a_restart(self, connect: Connect, tmp_path: Path) -> None:
-        first = connect(tmp_path).pin()
-
-        assert connect(tmp_path).pin().number >= first.number
-
-    def test_two_processes_share_the_file(self, tmp_path: Path) -> None:
-        one, two = (SeenBlocks("test", tmp_path / FILE) for _ in range(2))
-        one.advance("latest", Block(7, "0x" + "77" * 32, 0.0))
-        two.advance("latest", Block(5, "0x" + "55" * 32, 0.0))
-
-        kept = SeenBlocks("test", tmp_path / FILE).last("latest")
-
-        assert kept is not None
-        assert kept.number == 7
-        assert SeenBlocks("another", tmp_path / FILE).last("latest") is None
-
-    @pytest.mark.parametrize("text", ["", "[]", '{"test": 1}', '{"test": {"latest": {}}}'])
-    def test_damaged_memory_is_no_empty_one(self, tmp_path: Path, text: str) -> None:
-        (tmp_path / FILE).write_text(text)
-
-        with pytest.raises(LocalEnvironmentError):
-            SeenBlocks("test", tmp_path / FILE)
-
-    def test_memory_that_cannot_be_written(self, tmp_path: Path) -> None:
-        (tmp_path / "file").write_text("")
-        seen = SeenBlocks("test", None)
-        seen.path = tmp_path / "file" / FILE
-
-        with pytest.raises(LocalEnvironmentError):
-            seen.advance("latest", Block(1, "0x" + "11" * 32, 0.0))
-        assert seen.last("latest") is None
-
-
-class TestDeployment:
-    """What the deployment file says of endpoints."""
-
-    def test_one_endpoint_and_a_quorum_of_one_are_as_ever(self, chain: Chain) -> None:
-        two = chain.deployment.model_copy(update={"rpc_urls": (chain.url, "http://127.0.0.1:9")})
-
-        assert type(chain.deployment.connect()) is Rpc
-        assert type(two.model_copy(update={"quorum": 1}).connect()) is Rpc
-        assert isinstance(two.connect(), QuorumRpc)
-        assert two.voices() == 2
-
-    def test_more_voices_than_endpoints(self, chain: Chain) -> None:
-        with pytest.raises(BadInputError):
-            chain.deployment.model_copy(update={"quorum": 2}).connect()
-
-    def test_the_newest_block_is_kept_in_the_state_folder(
-        self, chain: Chain, nodes: list[Proxy], tmp_path: Path
-    ) -> None:
-        urls = tuple(node.url for node in nodes)
-        three = chain.deployment.model_copy(update={"rpc_urls": urls})
-
-        with three.connect(state=tmp_path) as rpc:
-            ChainReader(rpc, three).check(ZERO32)
-
-        assert (tmp_path / FILE).is_file()
 
 
 def _revert(chain: Chain, algorithm: str) -> RpcError:
