@@ -20,13 +20,16 @@ class Contract:
         Connection to the chain.
     address : Address
         Where the contract is.
+    view_gas : int
+        Gas that a view call may use: the profile's `view_gas`.
     """
 
     artifact_name: ClassVar[str]
 
-    def __init__(self, rpc: Rpc, address: Address) -> None:
+    def __init__(self, rpc: Rpc, address: Address, view_gas: int = VIEW_GAS) -> None:
         self.rpc = rpc
         self.address = address
+        self.view_gas = view_gas
 
     @property
     def artifact(self) -> Artifact:
@@ -43,7 +46,7 @@ class Contract:
         entry = self.artifact.functions[function]
         data = entry.selector + entry.encode(*arguments)
         try:
-            answer = self.rpc.eth_call(self.address, data, block=block, gas=VIEW_GAS)
+            answer = self.rpc.eth_call(self.address, data, block=block, gas=self.view_gas)
         except RpcError as error:
             if error.data or error.reverted:
                 raise from_rpc_error(error) from error

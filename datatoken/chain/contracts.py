@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from datatoken.authorization.view import Network
+from datatoken.chain.contract import VIEW_GAS
 from datatoken.chain.market import AuthorizationView, JobRecord, RoundLog, Task, TaskMarket
 from datatoken.chain.registries import InstitutionRegistry, OperationRegistry
 from datatoken.chain.rpc import Rpc
@@ -42,13 +43,13 @@ class Contracts:
     view: AuthorizationView
 
     @classmethod
-    def at(cls, rpc: Rpc, network: "Network | Deployment") -> "Contracts":
+    def at(cls, rpc: Rpc, network: "Network | Deployment", view_gas: int = VIEW_GAS) -> "Contracts":
         """Return the contracts that a network or deployment names."""
         return cls(
-            institutions=InstitutionRegistry(rpc, network.institutions),
-            operations=OperationRegistry(rpc, network.operations),
-            tokens=DataTokenRegistry(rpc, network.tokens),
-            market=TaskMarket(rpc, network.market),
-            log=RoundLog(rpc, network.log),
-            view=AuthorizationView(rpc, network.view),
+            institutions=InstitutionRegistry(rpc, network.institutions, view_gas),
+            operations=OperationRegistry(rpc, network.operations, view_gas),
+            tokens=DataTokenRegistry(rpc, network.tokens, view_gas),
+            market=TaskMarket(rpc, network.market, view_gas),
+            log=RoundLog(rpc, network.log, view_gas),
+            view=AuthorizationView(rpc, network.view, view_gas),
         )

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from datatoken.authorization.view import Network
 from datatoken.chain.abi import selector, to_address
 from datatoken.chain.pinning import majority
-from datatoken.chain.profiles import NetworkProfile, load_profile, profile_of_chain
+from datatoken.chain.profiles import BUILT_IN, NetworkProfile, load_profile, profile_of_chain
 from datatoken.chain.rpc import Rpc
 from datatoken.errors import BadInputError, LocalEnvironmentError, WrongChainError
 from datatoken.types import Address, Model
@@ -31,9 +31,9 @@ class Deployment(Model):
     ----------
     chain_id : int
         Chain that they are on.
-    profile : str
+    profile : str or NetworkProfile
         Name of a built-in profile, or path of a TOML file; empty for the one that is built
-        in for this chain id.
+        in for this chain id. Of a chain of one's own, the rules themselves.
     rpc_urls : tuple[str, ...]
         Endpoints.
     quorum : int, optional
@@ -46,7 +46,7 @@ class Deployment(Model):
     """
 
     chain_id: Annotated[int, Field(gt=0, lt=2**63)]
-    profile: str = ""
+    profile: str | NetworkProfile = ""
     rpc_urls: Annotated[tuple[str, ...], Field(min_length=1, max_length=16)]
     institutions: Address
     operations: Address
@@ -79,7 +79,8 @@ class Deployment(Model):
         """
         if not self.profile:
             return profile_of_chain(self.chain_id)
-        profile = load_profile(self.profile)
+        given = self.profile
+        profile = given if isinstance(given, NetworkProfile) else load_profile(given)
         if profile.chain_id != self.chain_id:
             raise BadInputError(
                 f"The deployment is on chain {self.chain_id}, "
@@ -110,15 +111,9 @@ class Deployment(Model):
         """
         if self.voices() == 1:
             return Rpc(self.rpc_urls, timeout)
-        from datatoken.chain.panel import QuorumRules
-        from datatoken.chain.quorum import QuorumRpc
-        from datatoken.chain.seen import FILE, SeenBlocks
-
-        rules = QuorumRules(self.voices(), self.chain_id, self.network_profile().clock_bound)
-        path = state / FILE if state is not None else None
-        return QuorumRpc(
-            self.rpc_urls, rules, SeenBlocks(f"{self.chain_id}:{self.view}", path), timeout
-        )
+        key = f"{self.chain_id}:{self.view}"
+        profile = self.network_profile()
+        return connect(self.rpc_urls, self.voices(), profile, timeout, state=state, key=key)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -197,6 +192,40 @@ class Deployment(Model):
                 )
 
 
+def connect(
+    urls: tuple[str, ...],
+    voices: int,
+    profile: NetworkProfile,
+    timeout: float = 5.0,
+    *,
+    state: Path | None = None,
+    key: str = "",
+) -> Rpc:
+    """Return a connection to endpoints of which `voices` have to agree; nothing is sent yet.
+
+    Parameters
+    ----------
+    state : Path, optional
+        Folder that keeps the newest block seen, under `key`.
+
+    Raises
+    ------
+    BadInputError
+        When more endpoints have to agree than are named.
+    LocalEnvironmentError
+        When the file in the state folder cannot be used.
+    """
+    if voices == 1:
+        return Rpc(urls, timeout)
+    from datatoken.chain.panel import QuorumRules
+    from datatoken.chain.quorum import QuorumRpc
+    from datatoken.chain.seen import FILE, SeenBlocks
+
+    rules = QuorumRules(voices, profile.chain_id, profile.clock_bound)
+    path = state / FILE if state is not None else None
+    return QuorumRpc(urls, rules, SeenBlocks(key, path), timeout)
+
+
 def deploy(
     signer: "Signer",
     rpc: Rpc,
@@ -253,7 +282,7 @@ def deploy_with(sender: "Sender", profile: NetworkProfile) -> Deployment:
     create("view", "AuthorizationView", *(made[n] for n in CONTRACTS[:5]))
     return Deployment(
         chain_id=profile.chain_id,
-        profile=profile.name,
+        profile=profile.name if profile == BUILT_IN.get(profile.name) else profile,
         rpc_urls=sender.rpc.urls,
         block=min(blocks),
         **made,

@@ -1,6 +1,7 @@
 """Reads of a gate: one eth_call at one block for each question."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from datatoken.authorization.view import (
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 VIEW_GAS = 50_000_000
 RECORDS_AT_ONCE = 1_000
+GAS_A_RECORD = 40_000
+"""What a record may cost in a view call: 18,000 for each of 1,000 records, more for more."""
 
 _CHECK = selector("check(bytes32)")
 _TOKEN = selector("token(bytes32)")
@@ -136,7 +139,10 @@ class ChainReader:
         edges: Sequence[tuple[Hex32, Hex32]],
         operations: Sequence[Hex32] = (),
     ) -> ChainState:
-        """Return everything that a decision reads from the chain, in exactly one RPC.
+        """Return everything that a decision reads from the chain, at one block.
+
+        One RPC for up to 1,000 pairs, one more for each further 1,000 of them; for fewer where
+        the profile's `view_gas` is less than 40 million.
 
         Parameters
         ----------
@@ -154,7 +160,14 @@ class ChainReader:
         WrongChainError
             When the endpoint serves another chain.
         """
-        return self._snapshot(job, edges, operations)
+        size = max(1, min(RECORDS_AT_ONCE, self.view_gas // GAS_A_RECORD))
+        found = self._snapshot(job, edges[:size], operations)
+        for start in range(size, len(edges), size):
+            # The rest is read where the first part was.
+            block = hex(found.block_number)
+            part = self._snapshot(job, edges[start : start + size], (), block)
+            found = _joined(found, part)
+        return found
 
     def _snapshot(
         self,
@@ -177,14 +190,7 @@ class ChainReader:
         ChainUnreachableError, WrongChainError
             As `snapshot`.
         """
-        found: dict[Hex32, Record] = {}
-        block: str | None = None
-        for start in range(0, len(dts), RECORDS_AT_ONCE):
-            edges = [(dt, ZERO32) for dt in dts[start : start + RECORDS_AT_ONCE]]
-            state = self._snapshot(ZERO32, edges, (), block)
-            block = hex(state.block_number)  # the rest is read where the first part was
-            found.update(state.records)
-        return found
+        return dict(self.snapshot(ZERO32, [(dt, ZERO32) for dt in dts]).records) if dts else {}
 
     def record(self, dt: Hex32) -> Record:
         """Return the record of a DT; `exists` is false when it was never minted.
@@ -238,3 +244,19 @@ class ChainReader:
         """Return the digest of the announced compute request, or `ZERO32`."""
         data = _ANNOUNCEMENTS + word32(job) + word32(composite)
         return self._call(self.network.market, data, 1).hex32(0)
+
+
+def _joined(first: ChainState, part: ChainState) -> ChainState:
+    """Return a snapshot with the records of a further part, which must be of the same block."""
+    if (part.block_number, part.time, part.counter) != (
+        first.block_number,
+        first.time,
+        first.counter,
+    ):
+        raise ChainUnreachableError("The chain moved while it was read.", "Try again.")
+    return replace(
+        first,
+        records={**first.records, **part.records},
+        grants={**first.grants, **part.grants},
+        announcements={**first.announcements, **part.announcements},
+    )

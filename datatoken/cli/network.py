@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from datatoken.chain.deployment import Deployment
-from datatoken.chain.pinning import parse_block
+from datatoken.chain.deployment import Deployment, connect
+from datatoken.chain.pinning import majority, parse_block
 from datatoken.chain.profiles import NetworkProfile, load_profile, profile_of_chain
 from datatoken.chain.rpc import Rpc
 from datatoken.cli.output import facts, row, table
@@ -64,13 +64,16 @@ def deploy(
     path, folder = session.settings.deployment_file, session.settings.folder
     with Rpc(urls) as rpc:
         chosen = _profile(profile, rpc)
+    quorum = session.settings.quorum
+    with connect(urls, quorum or majority(len(urls)), chosen) as rpc:
         if path.exists():
-            made = Deployment.load(path).model_copy(update={"rpc_urls": urls})
+            made = Deployment.load(path).model_copy(update={"rpc_urls": urls, "quorum": quorum})
             made.verify(rpc)
         else:
             with session.output.progress("Deploying six contracts …"):
                 made = Administrator.deploy(session.signer, rpc, chosen, folder / JOURNAL)
-            made = made.model_copy(update={"quorum": session.settings.quorum})
+            made = made.model_copy(update={"quorum": quorum})
+            made.verify(rpc)
             made.save(path)
     found = {"file": str(path), **made.model_dump(mode="json")}
     session.output.result(found, facts(found))

@@ -63,7 +63,7 @@ class Site:
     @cached_property
     def contracts(self) -> Contracts:
         """The typed contracts."""
-        return Contracts.at(self.rpc, self.deployment)
+        return Contracts.at(self.rpc, self.deployment, self.profile.view_gas)
 
     @cached_property
     def reader(self) -> ChainReader:

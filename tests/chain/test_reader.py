@@ -112,6 +112,41 @@ def test_a_snapshot_of_1000_dts_fits(chain: Chain, proxy: Proxy) -> None:
     assert [state.grants[parent, dt].active for dt in dts] == [True] * 5
 
 
+def test_a_large_tree_is_read_in_parts_at_one_block(chain: Chain, proxy: Proxy) -> None:
+    """More than a view call can pay for. Acceptance: 104."""
+    job, algorithm, data = chain.simple_job()
+    blocks: list[object] = []
+    proxy.before = lambda request: blocks.append(request["params"][1])
+    edges = [(algorithm, ZERO32), (data, algorithm), *((fresh(), algorithm) for _ in range(96))]
+    operation = chain.register()
+    whole = chain.reader().snapshot(job, edges, [operation])
+
+    parts = ChainReader(Rpc(proxy.url), chain.deployment, view_gas=1_000_000)
+    state = parts.snapshot(job, edges, [operation])
+
+    assert (blocks[0], len(blocks)) == ("latest", 4)
+    assert blocks[1:] == [hex(state.block_number)] * 3
+    assert (state.job, state.records, state.grants) == (whole.job, whole.records, whole.grants)
+    assert (state.announcements, state.operations) == (whole.announcements, whole.operations)
+
+
+def test_a_chain_that_moves_between_two_parts_is_refused(chain: Chain, proxy: Proxy) -> None:
+    """Parts of different blocks would be a view that never was. Acceptance: 111."""
+    reader = ChainReader(Rpc(proxy.url), chain.deployment, view_gas=1_000_000)
+    asked = []
+
+    def another_block(request: Request) -> None:
+        asked.append(request["params"][1])
+        if len(asked) == 2:  # a node that does not keep to the number
+            chain.rpc.request("anvil_mine", ["0x1"])
+            request["params"][1] = "latest"
+
+    proxy.before = another_block
+
+    with pytest.raises(ChainUnreachableError, match="moved"):
+        reader.records([fresh() for _ in range(60)])
+
+
 def test_many_records_are_read_at_one_block(
     chain: Chain, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

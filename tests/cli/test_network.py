@@ -49,6 +49,26 @@ def test_the_administrator_deploys_to_a_node_and_anybody_sees_its_rules(
     assert call("institution", "list", folder=tmp_path).code == 0
 
 
+def test_a_chain_of_ones_own_by_a_profile_in_a_file(tmp_path: Path) -> None:
+    """The rules go into the deployment file, which others read without the profile."""
+    rules = 'name = "ours"\nchain_id = 4711\npoa = true\nlegacy_gas_price = true\n'
+    (tmp_path / "ours.toml").write_text(rules)
+    (tmp_path / "password").write_text("secret")
+    key = ("--keystore", "admin", "--password-file", tmp_path / "password")
+    made = call("key", "create", "admin", *key[2:], "--format", "json", folder=tmp_path)
+    with Anvil.start(chain_id=4711) as own:
+        own.fund(made.json["address"])
+        several = f"{own.url},{own.url.replace('127.0.0.1', 'localhost')}"
+        given = ("--rpc", several, "--network", str(tmp_path / "ours.toml"))
+        done = call("deploy", *given, *key, "--format", "json", folder=tmp_path)
+        assert done.code == 0, done.err
+        (tmp_path / "ours.toml").unlink()
+        shown = call("network", "--format", "json", folder=tmp_path)
+
+    assert shown.code == 0, shown.err
+    assert (shown.json["name"], shown.json["chain_id"], shown.json["quorum"]) == ("ours", 4711, 2)
+
+
 def test_several_endpoints_and_their_quorum(cli: Cli) -> None:
     url = cli.run("status")["url"]
     both = ("--rpc", f"{url},http://127.0.0.1:9")
