@@ -139,9 +139,39 @@ HINTS: dict[Reason, str] = {
     Reason.PARTY_STOPPED: "See the reason at the party that stopped first.",
     Reason.CHECKPOINT_MISMATCH: "Keep both signed words: a party says other things to others.",
     Reason.DEADLINE_PASSED: "See which party was slow; raise the deadline if it needs longer.",
-    Reason.ENGINE_MISSING: "Make the engine's environment: make spu, or make rosetta.",
+    Reason.ENGINE_MISSING: "Start the SuperLink, or make the engine: make spu, make rosetta.",
     Reason.ENGINE_FAILED: "See engine.log in the run's folder at the party; it stays there.",
 }
+
+PUBLIC: dict[Reason, str] = {
+    Reason.CHAIN_UNREACHABLE: "The chain is out of the data owner's reach.",
+    Reason.STORE_UNREACHABLE: "The store is out of the data owner's reach.",
+    Reason.WRONG_CHAIN: "The data owner's node serves another chain.",
+    Reason.STALE_VIEW: "The data owner's view of the chain is too old.",
+    Reason.ROLLED_BACK_VIEW: "The data owner's nodes show an older chain than before.",
+    Reason.NODES_DISAGREE: "The data owner's nodes contradict each other.",
+    Reason.STATE_UNAVAILABLE: "The data owner's own state can't be used.",
+    Reason.RECORDER_UNREACHABLE: "The recorder is out of the data owner's reach.",
+    Reason.ENGINE_MISSING: "What the run computes with is not there.",
+}
+"""What others are told: the whole sentence names endpoints and paths, for the owner's log."""
+
+WITHHELD = "The owner's log says why."
+
+
+def public_sentence(code: str, sentence: str) -> str:
+    """Return what somebody else than the owner is told.
+
+    Parameters
+    ----------
+    code : str
+        A `Reason`, or the code of an error that is none: of those nothing is told.
+    sentence : str
+        What the owner is told.
+    """
+    if code not in set(Reason):
+        return WITHHELD
+    return PUBLIC.get(Reason(code), sentence)
 
 
 class Refused(DataTokenError):  # noqa: N818 (the word of DESIGN)
@@ -160,6 +190,11 @@ class Refused(DataTokenError):  # noqa: N818 (the word of DESIGN)
         super().__init__(detail, HINTS[reason])
         self.reason = reason
         self.code = reason.value
+
+    @property
+    def public(self) -> str:
+        """What others are told of it, beside code and hint."""
+        return public_sentence(self.code, self.message)
 
     def __str__(self) -> str:
         return f"{self.reason.value}: {self.diagnostics()}"

@@ -1,4 +1,4 @@
-"""What the daemon of a gate tells of itself: counts, seconds, health. Standard library only.
+"""What the daemon of a gate tells of itself: counts, seconds, health.
 
 Nobody is asked who reads it: it holds counts and reason codes, no id and no text of others. It
 listens on this machine unless it is told otherwise.
@@ -12,13 +12,16 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 
-from datatoken.authorization.reasons import Reason
+import structlog
+
+from datatoken.authorization.reasons import Reason, public_sentence
 from datatoken.authorization.view import ChainState, Check, Network
 from datatoken.errors import DataTokenError
 from datatoken.service.metrics import CONTENT_TYPE, Metrics
 from datatoken.service.running import cannot_listen
 from datatoken.types import Hex32, MessageKind
 
+log = structlog.get_logger(__name__)
 KEPT_SECONDS = 5.0
 """A probe's answer is given again for so long: whoever asks often sends nothing out."""
 MAX_CALLS = 16
@@ -123,7 +126,7 @@ class Monitor:
         with self._lock:
             now = time.monotonic()
             if self._health is None or now - self._health[0] > KEPT_SECONDS:
-                found = {name: _ask(probe) for name, probe in self._probes.items()}
+                found = {name: _ask(name, probe) for name, probe in self._probes.items()}
                 self._health = time.monotonic(), found
             said = self._health[1]
         well = all(word == "ok" for word in said.values())
@@ -253,10 +256,13 @@ def _known(kind: str) -> str:
     return kind if kind in _KINDS else OTHER
 
 
-def _ask(probe: Probe) -> str:
+def _ask(name: str, probe: Probe) -> str:
+    """Ask; what names endpoints and paths goes to the own log, whoever asks gets a code."""
     try:
         return probe() or "ok"
     except DataTokenError as error:
-        return f"{error.code}: {error.message}"[:300]
+        log.warning("not well", probe=name, reason=error.code, sentence=error.message)
+        return f"{error.code}: {public_sentence(error.code, error.message)}"[:300]
     except Exception as error:  # whoever asks is told that it is not well, and no more
+        log.warning("not well", probe=name, error=repr(error))
         return type(error).__name__

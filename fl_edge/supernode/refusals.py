@@ -11,14 +11,6 @@ from fl_edge.messages import MalformedMessageError
 PREFIX = "refused by data owner: "
 MAX_TEXT = 400
 
-# The sentences of these name endpoints of the owner: they stay in the owner's log.
-PUBLIC: dict[Reason, str] = {
-    Reason.CHAIN_UNREACHABLE: "The chain is out of the data owner's reach.",
-    Reason.WRONG_CHAIN: "The data owner's node serves another chain.",
-    Reason.STORE_UNREACHABLE: "The store is out of the data owner's reach.",
-    Reason.RECORDER_UNREACHABLE: "The recorder is out of the data owner's reach.",
-}
-
 FAILURES: dict[int, str] = {
     ErrorCode.LOAD_CLIENT_APP_EXCEPTION: "The app could not be loaded.",
     ErrorCode.CLIENT_APP_RAISED_EXCEPTION: "The app raised an exception.",
@@ -39,8 +31,7 @@ class AppFailedError(Refused):
 
 def public_text(refusal: Refused) -> str:
     """Return what a server is told: ``refused by data owner: <REASON>: <sentence>``."""
-    sentence = PUBLIC.get(refusal.reason, refusal.message)
-    text = f"{PREFIX}{refusal.reason.value}: {sentence} {HINTS[refusal.reason]}"
+    text = f"{PREFIX}{refusal.reason.value}: {refusal.public} {HINTS[refusal.reason]}"
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
 

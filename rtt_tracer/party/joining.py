@@ -105,8 +105,8 @@ def telling(channel: ControlChannel) -> Iterator[None]:
     try:
         yield
     except DataTokenError as error:
-        found = outcome_of(error)
-        channel.tell(Stop(reason=str(found.reason), sentence=found.sentence[:1000]))
+        if (stop := outcome_of(error).stop) is not None:
+            channel.tell(stop)
         raise
     except BaseException:
         channel.tell(Stop(reason=Reason.PARTY_STOPPED.value, sentence="It broke unexpectedly."))

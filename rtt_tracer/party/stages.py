@@ -380,9 +380,8 @@ class Stages:
         if self.outcome is not None:
             return
         self.outcome, self.phase = outcome, Phase.OVER
-        if tell and outcome.reason is not None:
-            told = outcome.sentence if outcome.told is None else outcome.told
-            self._out.append(Say(Stop(reason=str(outcome.reason), sentence=told[:1000])))
+        if tell and outcome.stop is not None:
+            self._out.append(Say(outcome.stop))
         self._out.append(steps.Finish(outcome))
 
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from datatoken.authorization.reasons import Reason, Refused
+from datatoken.authorization.reasons import Reason, Refused, public_sentence
 from datatoken.errors import DataTokenError, ExitCode
 from datatoken.rounds.receipts import SignedReceipt
 from datatoken.types import Hex32
-from rtt_tracer.control.messages import Message
+from rtt_tracer.control.messages import Message, Stop
 from rtt_tracer.engines.events import EngineEvent
 
 
@@ -44,6 +44,14 @@ class Outcome:
     exit_code: ExitCode | None = None
     told: str | None = None
     """What peers are told instead of the sentence, where that may hold an operation's words."""
+
+    @property
+    def stop(self) -> Stop | None:
+        """What peers are told: no endpoint, no path; None of a run that has ended well."""
+        if self.reason is None:
+            return None
+        said = public_sentence(self.reason, self.sentence) if self.told is None else self.told
+        return Stop(reason=str(self.reason), sentence=said[:1000])
 
     @property
     def code(self) -> ExitCode:

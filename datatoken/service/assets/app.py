@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import structlog
 from flask import Flask, Response, request, send_file
 
 from datatoken.authorization.reasons import Reason, Refused
@@ -35,6 +36,7 @@ from datatoken.service.metrics import CONTENT_TYPE, Metrics, gauge
 from datatoken.service.problems import ServiceCode, ServiceError
 from datatoken.types import Address, Hex32, Model
 
+log = structlog.get_logger(__name__)
 MAX_BODY = 16 * 1024
 _MAX_SINCE = 2**40
 _HEX = frozenset("0123456789abcdef")
@@ -248,6 +250,8 @@ def _translated(error: Exception) -> DataTokenError:
 def _answered(error: DataTokenError) -> tuple[int, dict[str, Any]]:
     if isinstance(error, Refused):
         status = 503 if error.reason in _OUT_OF_REACH else 403
-        body = {"code": error.code, "message": error.message, "hint": error.hint}
+        if error.public != error.message:  # whoever asks reads less than the owner
+            log.warning("refused", reason=error.code, sentence=error.message)
+        body = {"code": error.code, "message": error.public, "hint": error.hint}
         return status, {**body, "refused": True}
     return web.answer_of(error)

@@ -265,6 +265,24 @@ def test_chain_away_ends_the_run_when_the_permission_has_lapsed(table: Table, st
     assert all(seat.stored == list(range(stage)) for seat in table.seats.values())
 
 
+def test_peers_are_told_no_endpoint_of_the_owner(table: Table) -> None:
+    """Threat: a peer reads the key in the URL of an owner's node."""
+    owner = table.plan.dts[0]
+    table.sit()
+    secret = "https://node.bank.example/v3/APIKEY did not answer."
+    table.tell(owner, steps.Trouble(Reason.CHAIN_UNREACHABLE, secret))
+
+    table.run(60)
+
+    all_end(table, Reason.CHAIN_UNREACHABLE)
+    seat = table.seats[owner]
+    told = [a.message for a in seat.done if isinstance(a, steps.Say)]
+    assert [one.sentence for one in told if isinstance(one, Stop)] != []
+    assert not any("bank" in str(one) for one in told)
+    assert seat.outcome is not None
+    assert seat.outcome.sentence == secret
+
+
 def test_last_round_of_a_grant_is_used_to_the_end(table: Table) -> None:
     """During the last stage the gate may say that no further round is allowed."""
     table.sit()
