@@ -4,19 +4,16 @@ Paths are relative to the file's own folder. Nothing secret stands in it: keys a
 keystore files, passwords in files of their own.
 """
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from datatoken.ddo.canonical import validate
-from datatoken.errors import BadInputError, KeystoreError
+from datatoken.service.assets.settings import load_toml, read_password
 from datatoken.types import Hex32, Model
 from rtt_tracer.agreement.introductions import Host
 
-MAX_SETTINGS_BYTES = 64 * 1024
-MAX_PASSWORD_BYTES = 4096
 Port = Annotated[int, Field(ge=1, le=65535)]
 Span = Annotated[float, Field(gt=0, le=7 * 86_400)]
 
@@ -155,34 +152,6 @@ class PartySettings(Model):
         KeystoreError
         """
         return read_password(Path(self.node.password_file))
-
-
-def read_password(path: Path) -> str:
-    """Return the first line of a password file; raise `KeystoreError`."""
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_PASSWORD_BYTES).decode().split("\n")[0].rstrip("\r")
-    except (OSError, UnicodeDecodeError) as error:
-        raise KeystoreError(f"The password file {path} can't be read: {error}.") from None
-
-
-def load_toml(path: Path, name: str) -> dict[str, Any]:
-    """Read a settings file; `name` is what such a file is called.
-
-    Raises
-    ------
-    BadInputError
-    """
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_SETTINGS_BYTES)
-        return tomllib.loads(content.decode())
-    except OSError as error:
-        raise BadInputError(
-            f"The settings {path} can't be read: {error.strerror}.", f"Name a {name}: --config."
-        ) from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadInputError(f"The settings {path} are not TOML: {error}.") from None
 
 
 def load_party(path: Path) -> PartySettings:

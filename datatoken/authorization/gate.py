@@ -23,9 +23,7 @@ from datatoken.authorization.view import ChainState, Check, LogState, Network, R
 from datatoken.ddo.models import MAX_DDO_BYTES
 from datatoken.ddo.operation import MAX_OPERATION_BYTES, OperationDocument, parse_operation
 from datatoken.ddo.proof import parse_ddo
-from datatoken.errors import (
-    BadInputError,
-)
+from datatoken.errors import BadInputError
 from datatoken.store.base import WrongContentError
 from datatoken.types import ZERO32, Hex32, JobStatus, MessageKind, Scalar, sha256_hex
 
@@ -81,6 +79,13 @@ class _JobFacts:
     tree: VerifiedTree
     operations: Mapping[Hex32, OperationDocument]
     state: ChainState
+
+    def announced(self, supposed: Mapping[Hex32, Hex32]) -> "_JobFacts":
+        """Return a copy with further announcements; nothing that is kept is changed."""
+        if not supposed:
+            return self
+        announcements = {**self.state.announcements, **supposed}
+        return replace(self, state=replace(self.state, announcements=announcements))
 
 
 class Gatekeeper:
@@ -204,6 +209,7 @@ class Gatekeeper:
         installed: Mapping[str, str],
         request: Hex32 | None = None,
         count: bool = True,
+        rehearse: bool = False,
     ) -> Lease:
         """Decide on one message at a fresh view, and count it before returning the lease.
 
@@ -214,6 +220,9 @@ class Gatekeeper:
             announced one is taken, whatever is named here.
         count : bool
             False to ask beforehand: nothing is counted, no run is pinned.
+        rehearse : bool
+            Decide, without counting, as if the asset's owner had announced `request`: what a
+            composite's owner asks before announcing it.
 
         Raises
         ------
@@ -233,14 +242,16 @@ class Gatekeeper:
                 now=int(self._clock()),
                 clock_bound=self._clock_bound,
             )
+            count = count and not rehearse
+            supposed = {self.asset: request} if rehearse and request is not None else {}
             facts, fresh = self._fresh(job)
             try:
-                lease = self._decide(facts, ask, request, count=count)
+                lease = self._decide(facts.announced(supposed), ask, request, count=count)
             except Refused:
                 if fresh:
                     raise
                 # Added permissions do not move the counter: look once more before refusing.
-                facts = self._snapshot(job, facts)
+                facts = self._snapshot(job, facts).announced(supposed)
                 lease = self._decide(facts, ask, request, count=count)
             if count:
                 self.commit(lease)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import typer
 
 from datatoken.cli.errors import run
-from fl_edge.cli import gate_proxy, publish, simulate, superlink, supernode
+from fl_edge.cli import gate_proxy, publish, service, simulate, submit, superlink, supernode
 from fl_edge.cli import run as run_command
 
 app = typer.Typer(
@@ -22,6 +22,8 @@ supernode.register(app)
 gate_proxy.register(app)
 run_command.register(app)
 simulate.register(app)
+service.register(app)
+submit.register(app)
 
 
 @app.callback()

@@ -13,6 +13,7 @@ from flwr.common.serde import fab_to_proto, run_from_proto, user_config_to_proto
 from flwr.proto.control_pb2 import (
     ListRunsRequest,
     StartRunRequest,
+    StopRunRequest,
     StreamLogsRequest,
 )
 from flwr.supercore.control import ControlHttpClient
@@ -33,6 +34,7 @@ class Ended:
 
     completed: bool
     details: str
+    stopped: bool = False
 
 
 class SuperLink:
@@ -154,7 +156,26 @@ class SuperLink:
         status = run_from_proto(found).status
         if not status.sub_status:
             return None
-        return Ended(status.sub_status == SubStatus.COMPLETED, status.details)
+        return Ended(
+            status.sub_status == SubStatus.COMPLETED,
+            status.details,
+            stopped=status.sub_status == SubStatus.STOPPED,
+        )
+
+    def stop(self, run: int) -> None:
+        """Stop a run; one that has ended is left alone.
+
+        Raises
+        ------
+        LocalEnvironmentError
+            When the SuperLink does not answer.
+        """
+        try:
+            self._client.StopRun(StopRunRequest(run_id=run))
+        except httpx.HTTPStatusError:
+            return  # it has ended, or is not known any more: `outcome` says which
+        except httpx.RequestError as error:
+            raise self._silent(error) from None
 
     def _silent(self, error: httpx.RequestError) -> LocalEnvironmentError:
         return LocalEnvironmentError(

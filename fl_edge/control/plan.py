@@ -24,6 +24,8 @@ class Plan:
     ----------
     server : Hex32
         The DT whose SuperLink runs the server side; `composite` when its owner announces.
+    document : OperationDocument
+        Of the operation on that side.
     fab : bytes
     parameters : mapping
         The effective run configuration; `overrides` the part of it that is sent along.
@@ -32,6 +34,7 @@ class Plan:
     job: Hex32
     algorithm: Hex32
     server: Hex32
+    document: OperationDocument
     fab: bytes
     overrides: Mapping[str, Scalar]
     parameters: Mapping[str, Scalar]
@@ -69,7 +72,9 @@ def make_plan(site: Site, job: Hex32, overrides: Mapping[str, Scalar]) -> Plan:
     fab = build_fab(bundles[0], None if client.document.kind == "app" else bundles[1])
     parameters = effective_config(fab, overrides)
     _check_parameters(parameters, documents, tree, server)
-    return Plan(job, found.algorithm, server.path[0], fab, dict(overrides), parameters)
+    return Plan(
+        job, found.algorithm, server.path[0], documents[1], fab, dict(overrides), parameters
+    )
 
 
 def _halves(site: Site, tree: VerifiedTree) -> tuple[Assignment, Operation]:

@@ -5,16 +5,17 @@ import json
 import os
 import threading
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from datatoken.authorization.reasons import Reason, Refused
 from datatoken.errors import LocalEnvironmentError
+from datatoken.service.assets.executor import LOG
+from datatoken.service.assets.words import STATUS, append_event, moment, write_status
 from datatoken.types import Hex32
 from rtt_tracer.party.steps import Outcome, State
 
-STATUS, EVENTS, LOCK, LOG = "status.json", "events.jsonl", "party.lock", "engine.log"
+LOCK = "party.lock"
 
 
 class RunFolder:
@@ -55,7 +56,7 @@ class RunFolder:
         self._lock = (self.path / LOCK).open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._mutex = threading.Lock()
-        now = _now()
+        now = moment()
         self.status: dict[str, Any] = {
             "run": run,
             "job": job,
@@ -118,7 +119,7 @@ class RunFolder:
         self._lock.close()
 
     def _write(self) -> None:
-        self.status["updated"] = _now()
+        self.status["updated"] = moment()
         write_status(self.path, self.status)
 
 
@@ -142,25 +143,3 @@ def lives(run: Path) -> bool:
     except OSError:
         return False
     return False
-
-
-def append_event(run: Path, event: str, facts: Mapping[str, object]) -> None:
-    """Add a line to the events of a run's folder."""
-    line = json.dumps({"time": _now(), "event": event, **facts}, ensure_ascii=False)
-    with (run / EVENTS).open("a", encoding="utf-8") as file:
-        file.write(line + "\n")
-
-
-def write_status(run: Path, status: Mapping[str, object]) -> None:
-    """Replace the status of a run's folder: a reader sees the old one or the new one."""
-    content = json.dumps(status, indent=1, ensure_ascii=False).encode()
-    temporary = run / (STATUS + ".new")
-    with temporary.open("wb") as file:
-        file.write(content + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(run / STATUS)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

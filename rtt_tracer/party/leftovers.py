@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from datatoken.authorization.reasons import Reason
-from rtt_tracer.party.folder import STATUS, append_event, write_status
+from datatoken.service.assets.words import STATUS, append_event, write_status
 from rtt_tracer.party.steps import State
 
 PRIVATE = ("work", "received", "lists")

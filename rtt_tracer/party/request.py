@@ -6,18 +6,15 @@ from dataclasses import dataclass
 from datatoken.authorization.outages import as_refusals
 from datatoken.authorization.reasons import Reason, Refused
 from datatoken.authorization.request import MAX_REQUEST_BYTES, SignedRequest, parse_request
-from datatoken.ddo.canonical import parse_json
 from datatoken.ddo.operation import OperationDocument
 from datatoken.errors import BadInputError
-from datatoken.store import VerifyingStore
-from datatoken.types import ZERO32, Hex32, Scalar
+from datatoken.service.assets.parameters import read_parameters
+from datatoken.types import ZERO32, Hex32
 from rtt_tracer.agreement.plan import Participant, Plan, make_plan
 from rtt_tracer.bundle import read_bundle
 from rtt_tracer.engines.base import Role
 from rtt_tracer.party.owner import OwnerSide
 from rtt_tracer.program import Program
-
-MAX_PARAMETERS_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -93,19 +90,3 @@ def _request(side: OwnerSide, digest: Hex32) -> SignedRequest:
     if signed.digest() != digest:
         raise Refused(Reason.REQUEST_MISMATCH, "The store gave another compute request.")
     return signed
-
-
-def read_parameters(store: VerifyingStore, signed: SignedRequest) -> dict[str, Scalar]:
-    """Fetch the effective run configuration: the request names the digest of its JCS bytes.
-
-    Raises
-    ------
-    Refused, StoreError, BadInputError
-    """
-    content = store.get(signed.request.parameters, MAX_PARAMETERS_BYTES)
-    plain = parse_json(content, "run configuration", MAX_PARAMETERS_BYTES)
-    if not isinstance(plain, dict) or not all(
-        isinstance(value, (bool, int, float, str)) for value in plain.values()
-    ):
-        raise Refused(Reason.REQUEST_MISMATCH, "The request's parameters are no run configuration.")
-    return plain

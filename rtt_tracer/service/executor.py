@@ -1,34 +1,30 @@
 """Starts one ``rtt-tracer party`` for each asset and run, and reads what it leaves."""
 
-import json
 import os
 import sys
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from datatoken import strict_json
 from datatoken.authorization.gate import Gatekeeper
 from datatoken.authorization.reasons import Reason, Refused
 from datatoken.authorization.request import SignedRequest
 from datatoken.errors import LocalEnvironmentError
 from datatoken.service.assets.executor import Question, Run, Status
-from datatoken.service.assets.models import Domain, RunState
+from datatoken.service.assets.models import Domain
+from datatoken.service.assets.parameters import read_parameters
+from datatoken.service.assets.processes import ENVIRONMENT
+from datatoken.service.assets.words import read_status
 from datatoken.store import VerifyingStore
-from datatoken.types import Hex32
 from rtt_tracer.agreement.plan import Participant, Plan, make_plan
 from rtt_tracer.engines.base import Launch, Role
 from rtt_tracer.party.engines import engine_of
 from rtt_tracer.party.exchange import released
-from rtt_tracer.party.folder import STATUS
-from rtt_tracer.party.request import read_parameters
 from rtt_tracer.sandbox import EngineProcess, Limits
 from rtt_tracer.service.settings import Hosted
 
-MAX_STATUS = 4 * 1024 * 1024
-PASSED_ON = ("PATH", "LANG", "LC_ALL", "TMPDIR", "TZ", "DATATOKEN_KEEP_WORK")
+PASSED_ON = (*ENVIRONMENT, "DATATOKEN_KEEP_WORK")
 """All that a party sees of the service's environment: its keys are in files."""
 _PARTY = "from rtt_tracer.cli.app import main; main()"
 
@@ -142,21 +138,4 @@ class PartyExecutor:
 
     def status(self, run: Run) -> Status | None:
         """Return what ``status.json`` says."""
-        try:
-            with (self.folder(run) / STATUS).open("rb") as file:
-                plain = strict_json.loads(file.read(MAX_STATUS))
-            return _status(plain)
-        except (OSError, ValueError, TypeError, AttributeError, json.JSONDecodeError):
-            return None
-
-
-def _status(plain: dict[str, Any]) -> Status:
-    peers: dict[Hex32, str] = {str(dt): str(word)[:64] for dt, word in plain["peers"].items()}
-    return Status(
-        state=RunState(plain["state"]),
-        reason=str(plain.get("reason") or "")[:64],
-        sentence=str(plain.get("sentence") or "")[:2000],
-        stage=int(plain.get("stage") or 0),
-        stages=int(plain.get("stages") or 0),
-        peers=peers,
-    )
+        return read_status(self.folder(run))

@@ -5,14 +5,13 @@ from pathlib import Path
 
 from datatoken.chain.deployment import Deployment
 from datatoken.chain.signer import Signer
-from datatoken.errors import BadInputError
 from datatoken.service.assets.models import PolicyMode
 from datatoken.service.assets.server import AssetSettings, Ready, ServiceSettings, serve
+from datatoken.service.assets.settings import owner_signer
 from datatoken.service.delegations import read_delegation
 from datatoken.store import open_store
 from rtt_tracer.service.executor import PartyExecutor
 from rtt_tracer.service.settings import Hosted, LoadedService
-from rtt_tracer.settings import read_password
 
 
 def launch(loaded: LoadedService, ready: Callable[[Ready], None]) -> None:
@@ -36,7 +35,9 @@ def launch(loaded: LoadedService, ready: Callable[[Ready], None]) -> None:
         state=loaded.at(file.state),
         signer=signer,
         assets=[_asset(one) for one in loaded.hosted],
-        owner=_owner(loaded, stand_in=stand_in),
+        owner=owner_signer(
+            file.owner, loaded.folder, automatic=_automatic(loaded), stand_in=stand_in
+        ),
         host=file.host,
         port=file.port,
         certificate=loaded.at(file.certificate) if file.certificate else None,
@@ -52,14 +53,5 @@ def _asset(one: Hosted) -> AssetSettings:
     return AssetSettings(one.party.dt, delegation, one.policy)
 
 
-def _owner(loaded: LoadedService, *, stand_in: bool) -> Signer | None:
-    owner = loaded.file.owner
-    if owner is None:
-        if any(one.policy.mode is PolicyMode.AUTO for one in loaded.hosted):
-            raise BadInputError(
-                "The policy is auto, and the settings name no owner's key.",
-                "Add [owner] with key and password_file, or choose the mode queue.",
-            )
-        return None
-    password = read_password(loaded.at(owner.password_file))
-    return Signer.from_keystore(loaded.at(owner.key), password, stand_in=stand_in)
+def _automatic(loaded: LoadedService) -> bool:
+    return any(one.policy.mode is PolicyMode.AUTO for one in loaded.hosted)

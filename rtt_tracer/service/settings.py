@@ -5,51 +5,22 @@ Paths are relative to the file's own folder. Nothing secret stands in it.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from datatoken.ddo.canonical import validate
 from datatoken.errors import BadInputError
-from datatoken.service.assets.models import Count, Domain, PolicyMode
+from datatoken.service.assets.models import Domain
 from datatoken.service.assets.policy import Policy
-from datatoken.types import Address, Model, Seconds
-from rtt_tracer.settings import PartySettings, load_party, load_toml
-
-
-class PolicySettings(Model):
-    """How requests for grants are answered; an asset's own values replace the service's.
-
-    Attributes
-    ----------
-    mode : {"auto", "queue", "refuse"}
-    expiry : int
-        Seconds that a grant by `auto` lasts; 0: without end.
-    max_rounds : int
-        Messages of each kind that it allows; 0: without limit.
-    requesters : list of Address
-        Whom `auto` answers; empty: anybody within the terms.
-    """
-
-    mode: PolicyMode | None = None
-    expiry: Seconds | None = None
-    max_rounds: Count | None = None
-    requesters: list[Address] | None = None
-
-    def policy(self, default: "PolicySettings") -> Policy:
-        """Return the policy, with what is left out from a default."""
-        own = set(PolicySettings.model_fields)
-        merged = default.model_dump(exclude_none=True)
-        merged |= self.model_dump(include=own, exclude_none=True)
-        requesters = frozenset(merged.pop("requesters", ()))
-        return Policy(**merged, requesters=requesters)
-
-
-class OwnerKey(Model):
-    """The owner's key, for grants by `auto` and approvals over HTTP."""
-
-    key: str
-    password_file: str
+from datatoken.service.assets.settings import (
+    CommonSettings,
+    OwnerKey,
+    PolicySettings,
+    at,
+    load_toml,
+)
+from rtt_tracer.settings import PartySettings, load_party
 
 
 class AssetEntry(PolicySettings):
@@ -58,28 +29,12 @@ class AssetEntry(PolicySettings):
     party: str
 
 
-class ServiceFile(Model):
+class ServiceFile(CommonSettings):
     """What ``rtt-tracer service`` is started with."""
 
-    name: Annotated[str, Field(min_length=1, max_length=200)]
     domain: Domain
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 9443
-    state: str = "service"
-    certificate: str | None = None
-    key: str | None = None
-    insecure: bool = False
-    policy: PolicySettings = PolicySettings()
     owner: OwnerKey | None = None
     assets: Annotated[list[AssetEntry], Field(min_length=1, max_length=64)]
-
-    @model_validator(mode="after")
-    def _tls(self) -> Self:
-        if (self.certificate is None) != (self.key is None):
-            raise ValueError("certificate and key are given together, or not at all")
-        if self.insecure and self.certificate is not None:
-            raise ValueError("insecure and a certificate exclude each other")
-        return self
 
 
 @dataclass(frozen=True)
@@ -101,7 +56,7 @@ class LoadedService:
 
     def at(self, name: str) -> Path:
         """Return a path of the file."""
-        return self.folder / Path(name).expanduser()
+        return at(self.folder, name)
 
 
 def load_service(path: Path) -> LoadedService:
@@ -117,8 +72,8 @@ def load_service(path: Path) -> LoadedService:
     folder = path.resolve().parent
     hosted = []
     for entry in file.assets:
-        at = folder / Path(entry.party).expanduser()
-        hosted.append(Hosted(at, load_party(at), entry.policy(file.policy)))
+        party = at(folder, entry.party)
+        hosted.append(Hosted(party, load_party(party), entry.policy(file.policy)))
     _check(file, hosted)
     return LoadedService(file, folder, tuple(hosted))
 

@@ -166,13 +166,13 @@ class AssetBook(Database):
         """
         with self._transaction() as db:
             for record in records:
-                asset = record.run.asset
-                busy = "SELECT 1 FROM runs WHERE asset = ? AND active = 1"
-                if db.execute(busy, (asset,)).fetchone():
-                    raise ServiceError(
-                        ServiceCode.ASSET_BUSY, f"DT {asset[:10]}… is in another run."
-                    )
+                self.check_free(record.run.asset)
                 _put_run(db, record, insert=True)
+
+    def check_free(self, asset: Hex32) -> None:
+        """Raise `ServiceError` ASSET_BUSY when an asset is in a run."""
+        if self._rows("SELECT 1 FROM runs WHERE asset = ? AND active = 1", asset):
+            raise ServiceError(ServiceCode.ASSET_BUSY, f"DT {asset[:10]}… is in another run.")
 
     def update_run(self, record: RunRecord) -> None:
         """Store what a run has come to."""

@@ -1,9 +1,8 @@
 """The seam between the service and an engine: what an executor is asked to do.
 
 The service decides who may start what; the executor knows how one engine's party is started
-and where it leaves its words. `rtt_tracer.service` has one for MPC parties. An executor for
-Flower would answer `question` with the FAB's digest and the run configuration, and start
-``fl-edge run`` for the composite that its owner serves.
+and where it leaves its words. `rtt_tracer.service` has one for MPC parties, `fl_edge.service`
+one for the runs of a composite's SuperLink.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,6 +36,9 @@ class Question:
     ----------
     readers : frozenset of Address
         Who may fetch the results that the run leaves at this service.
+    announce : bool
+        Whether the gate allows it only after the asset's owner, as that of a composite, has
+        announced the request on the chain.
     """
 
     bundle: Hex32
@@ -45,6 +47,7 @@ class Question:
     parameters: Mapping[str, Scalar]
     installed: Mapping[str, str] = field(default_factory=dict)
     readers: frozenset[Address] = frozenset()
+    announce: bool = False
 
 
 class Status(Model):

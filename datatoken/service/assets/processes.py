@@ -18,6 +18,8 @@ from datatoken.errors import LocalEnvironmentError
 LOCK, PID, OUTPUT = "alive.lock", "pid", "party.log"
 GRACE = 25.0  # longer than a party takes to send what it has signed
 """Seconds for a party to tell its peers and end by itself."""
+ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "TZ", "SSL_CERT_FILE")
+"""What a party may see of the service's environment: no secret is among it."""
 
 
 class PartyProcess:

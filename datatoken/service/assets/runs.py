@@ -4,10 +4,11 @@ The service asks each asset's gate without counting; the party that is spawned a
 and counts. So nothing that happens here can let run what the gate would refuse.
 """
 
+import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from datatoken.authorization.reasons import HINTS, Reason, Refused
 from datatoken.authorization.request import MAX_REQUEST_BYTES, SignedRequest, parse_request, run_id
 from datatoken.errors import DataTokenError
 from datatoken.roles.site import Site
+from datatoken.service.assets.announcing import Announcer, allow
 from datatoken.service.assets.book import AssetBook, RunRecord
 from datatoken.service.assets.executor import Executor, Question, Run, Status
 from datatoken.service.assets.hosted import Assets, Hosted
@@ -54,6 +56,8 @@ class RunDesk:
     executor : Executor
     folder : Path
         The service's own, for the processes' locks.
+    announcer : Announcer
+        For the composites among the assets.
     clock : callable
         Returns Unix time in seconds.
     """
@@ -65,10 +69,12 @@ class RunDesk:
         book: AssetBook,
         executor: Executor,
         folder: Path,
+        announcer: Announcer,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._site, self._assets, self._book, self.executor = site, assets, book, executor
-        self._folder, self._clock = folder, clock
+        self._folder, self._announcer, self._clock = folder, announcer, clock
+        self._being_started: set[Hex32] = set()
         self._kept: dict[Run, _Kept] = {}
         self._lock = threading.RLock()
         self.loop = Loop("runs", self.step, INTERVAL)
@@ -99,24 +105,19 @@ class RunDesk:
         nonce = signed.nonce_key()
         if any(self._book.started_by(nonce, hosted.dt) for hosted in new):
             raise _replayed(asked.request)
-        now = int(self._clock())
-        records = [
-            self._verified(
-                account,
-                hosted,
-                Run(id=id_, job=asked.job, request=asked.request, asset=hosted.dt),
-                signed,
-                now,
-            )
+        parts = [
+            (hosted, Run(id=id_, job=asked.job, request=asked.request, asset=hosted.dt))
             for hosted in new
         ]
-        with self._lock:  # nobody looks at a run that is stored and not spawned yet
-            try:
-                self._book.add_runs(records)
-            except sqlite3.IntegrityError:
-                raise _replayed(asked.request) from None
-            for record in records:
-                self._spawn(record)
+        with self._starting(new):
+            records = self._verified(account, parts, signed)
+            with self._lock:  # nobody looks at a run that is stored and not spawned yet
+                try:
+                    self._book.add_runs(records)
+                except sqlite3.IntegrityError:
+                    raise _replayed(asked.request) from None
+                for record in records:
+                    self._spawn(record)
         self.loop.wake()
         return self.get(account, id_)
 
@@ -163,36 +164,51 @@ class RunDesk:
             raise _replayed(records[0].run.request)
         return self.get(account, id_)
 
+    @contextlib.contextmanager
+    def _starting(self, meant: Sequence[Hosted]) -> Iterator[None]:
+        """Keep others from starting the same assets: two announcements would undo each other."""
+        dts = {hosted.dt for hosted in meant}
+        with self._lock:
+            if busy := dts & self._being_started:
+                raise ServiceError(
+                    ServiceCode.ASSET_BUSY, f"DT {min(busy)[:10]}… is being started."
+                )
+            self._being_started |= dts
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._being_started -= dts
+
     def _verified(
-        self, account: Address, hosted: Hosted, run: Run, signed: SignedRequest, now: int
-    ) -> RunRecord:
-        """Ask the asset's gate; return what is to be started."""
-        question = self._question(hosted, run, signed)
-        lease = hosted.gatekeeper.authorize(
-            job=run.job,
-            run=run.id,
-            bundle=question.bundle,
-            artefact=question.artefact,
-            kind=question.kind,
-            parameters=question.parameters,
-            records={},
-            installed=question.installed,
-            request=run.request,
-            count=False,
-        )
-        if lease.request != run.request:
-            raise Refused(
-                Reason.REQUEST_MISMATCH,
-                f"Another compute request is announced for DT {run.asset[:10]}….",
+        self, account: Address, parts: Sequence[tuple[Hosted, Run]], signed: SignedRequest
+    ) -> list[RunRecord]:
+        """Ask all gates, announce where one asks for it; return what is to be started.
+
+        Nothing is announced before every gate would allow it.
+        """
+        questions = [self._question(hosted, run, signed) for hosted, run in parts]
+        asked = [(*part, question) for part, question in zip(parts, questions, strict=True)]
+        for hosted, run, question in asked:
+            if question.announce:
+                self._book.check_free(hosted.dt)  # it would end the run under way
+            allow(hosted, run, question, rehearse=question.announce)
+        for hosted, run, question in asked:
+            if question.announce:
+                self._announcer.announce(hosted, run, signed, question)
+                allow(hosted, run, question)
+        now = int(self._clock())
+        return [
+            RunRecord(
+                run=run,
+                requester=account,
+                nonce=signed.nonce_key(),
+                readers=question.readers,
+                status=Status(state=RunState.STARTING),
+                started=now,
             )
-        return RunRecord(
-            run=run,
-            requester=account,
-            nonce=signed.nonce_key(),
-            readers=question.readers,
-            status=Status(state=RunState.STARTING),
-            started=now,
-        )
+            for _, run, question in asked
+        ]
 
     def _question(self, hosted: Hosted, run: Run, signed: SignedRequest) -> Question:
         with as_refusals():

@@ -16,6 +16,7 @@ from datatoken.chain.signer import Signer
 from datatoken.errors import BadInputError
 from datatoken.roles.site import Site
 from datatoken.rounds.receipts import Delegation
+from datatoken.service.assets.announcing import Announcer
 from datatoken.service.assets.app import AssetService, create_app
 from datatoken.service.assets.authorizations import AuthorizationDesk
 from datatoken.service.assets.book import AssetBook
@@ -58,6 +59,8 @@ class ServiceSettings:
         The service's key: the node key that the assets' owner has delegated.
     owner : Signer, optional
         The owner's key, for grants without a human; without it they wait for one.
+    announce : bool
+        Whether the owner's key announces requests for composites, too.
     port : int
         0 takes a free one.
     certificate, key : Path, optional
@@ -74,6 +77,7 @@ class ServiceSettings:
     signer: Signer
     assets: Sequence[AssetSettings]
     owner: Signer | None = None
+    announce: bool = True
     host: str = "127.0.0.1"
     port: int = 9443
     certificate: Path | None = None
@@ -115,7 +119,14 @@ def serve(settings: ServiceSettings, executor: Executor, ready: Callable[[Ready]
             account=settings.signer.address,
             book=book,
             authorizations=AuthorizationDesk(site, assets, book, settings.owner),
-            runs=RunDesk(site, assets, book, executor, settings.state / "runs"),
+            runs=RunDesk(
+                site,
+                assets,
+                book,
+                executor,
+                settings.state / "runs",
+                Announcer(site, settings.owner if settings.announce else None),
+            ),
             card=card(settings, site, assets, executor),
         )
         end_on_sigterm()
