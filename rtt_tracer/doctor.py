@@ -2,29 +2,45 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from datatoken.doctor.findings import Finding, State
-from rtt_tracer.engines.base import Engine
-from rtt_tracer.settings import EngineSettings
+
+if TYPE_CHECKING:
+    from rtt_tracer.engines.spu import SpuEngine
+
+INSTALL = "For parties and services of MPC: pip install 'datatoken[mpc]'."
 
 
 def checks() -> Iterator[Finding]:
     """Check the engines' environments, and what isolation an operation would get."""
+    try:
+        yield from _checks()
+    except ModuleNotFoundError as error:
+        yield Finding("mpc", State.ABSENT, f"The part for MPC lacks {error.name}.", INSTALL)
+
+
+def _checks() -> Iterator[Finding]:
     from rtt_tracer.engines.rosetta import RosettaEngine
     from rtt_tracer.engines.spu import SpuEngine
+    from rtt_tracer.settings import EngineSettings
 
     settings = EngineSettings()
-    yield _engine("SPU", SpuEngine(Path(settings.spu)), settings.spu)
-    yield _engine("Rosetta", RosettaEngine(Path(settings.rosetta)), settings.rosetta)
+    yield _spu(SpuEngine(Path(settings.spu)), settings.spu)
+    if why := RosettaEngine(Path(settings.rosetta)).missing():
+        yield Finding("mpc", State.ABSENT, f"Rosetta: {why}", "For its parties: make rosetta.")
+    else:
+        yield Finding("mpc", State.OK, f"Rosetta in {settings.rosetta}.")
     yield from _walls()
 
 
-def _engine(name: str, engine: Engine, path: str) -> Finding:
+def _spu(engine: "SpuEngine", path: str) -> Finding:
+    """Check SPU by importing it: what is installed by name may still not load."""
+    if why := engine.broken():
+        return Finding("mpc", State.ERROR, f"SPU: {why}", "No party can compute with it so.")
     if why := engine.missing():
-        return Finding(
-            "mpc", State.ABSENT, f"{name}: {why}", f"For its parties: make {name.lower()}."
-        )
-    return Finding("mpc", State.OK, f"{name} in {path}.")
+        return Finding("mpc", State.ABSENT, f"SPU: {why}", "For its parties: make spu.")
+    return Finding("mpc", State.OK, f"SPU in {path}.")
 
 
 def _walls() -> Iterator[Finding]:

@@ -113,7 +113,7 @@ def keys(
 def engines() -> Iterator[Finding]:
     """Run the checks that installed engines bring."""
     for point in sorted(entry_points(group=GROUP), key=lambda one: one.name):
-        yield from attempt(point.name, point.load())
+        yield from attempt(point.name, lambda point=point: point.load()())  # type: ignore[misc]
 
 
 def _writable(path: Path) -> bool:

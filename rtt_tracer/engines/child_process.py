@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from datatoken.errors import LocalEnvironmentError
+from datatoken.text import clean
 from rtt_tracer.engines.base import EngineJob
 from rtt_tracer.program import Program
 
@@ -95,3 +96,23 @@ def ask(python: Path) -> Mapping[str, Any]:
             f"The engine's interpreter {python} does not run: {type(error).__name__}."
         ) from None
     return found
+
+
+def failure(python: Path, code: str) -> str | None:
+    """Run some Python as a child would; return the last line of what is wrong, None when nothing.
+
+    What is installed by name may still not load: a library of the system's can be missing.
+    """
+    try:
+        done = subprocess.run(
+            [str(python), "-I", "-B", "-c", code],
+            capture_output=True,
+            timeout=ASK_SECONDS,
+            env={"PATH": os.defpath, "LANG": "C.UTF-8", "JAX_PLATFORMS": "cpu"},
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return type(error).__name__
+    if done.returncode == 0:
+        return None
+    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    return clean(lines[-1])[:300] if lines else f"exit code {done.returncode}"

@@ -6,12 +6,17 @@ from pathlib import Path
 
 from datatoken.errors import BadInputError, LocalEnvironmentError
 from rtt_tracer.engines.base import EngineJob, Launch
-from rtt_tracer.engines.child_process import CODE, argv, ask, environment, write_job
+from rtt_tracer.engines.child_process import CODE, argv, ask, environment, failure, write_job
 from rtt_tracer.engines.link import relay
 from rtt_tracer.engines.spu.opening import put_together
 from rtt_tracer.program import read_program
 
 WANTED = ("spu", "jax", "jaxlib", "numpy")
+_LOAD = (
+    "import ctypes, importlib.util as u, pathlib;"
+    "ctypes.CDLL(str(pathlib.Path(u.find_spec('spu').origin).with_name('libspu.so')))"
+)
+"""Loads the library alone, in a fraction of a second: the libraries of the system that it needs."""
 
 
 class SpuEngine:
@@ -34,6 +39,13 @@ class SpuEngine:
 
     def missing(self) -> str | None:
         """Return why the engine can't run here and what to do, or None when it can."""
+        return self._absent() or self._broken(_LOAD)
+
+    def broken(self) -> str | None:
+        """Import all of an environment that is there, which takes seconds; return what fails."""
+        return None if self._absent() else self._broken("import spu")
+
+    def _absent(self) -> str | None:
         try:
             lacking = [name for name in WANTED if name not in self.installed()]
         except LocalEnvironmentError as error:
@@ -41,6 +53,13 @@ class SpuEngine:
         if lacking:
             return f"{self._python} lacks {', '.join(lacking)}. Set the SPU engine up: make spu."
         return None
+
+    def _broken(self, code: str) -> str | None:
+        why = failure(self._python, code)
+        if why is None:
+            return None
+        hint = "Install libgomp1." if "libgomp" in why else "Set the SPU engine up: make spu."
+        return f"SPU is in {self._python}, and does not load: {why.rstrip('.')}. {hint}"
 
     def version(self) -> str:
         """Return SPU's and JAX's versions: both decide which code comes out."""
