@@ -166,7 +166,7 @@ def raw_parts(response: httpx.Response, limit: int) -> Iterator[bytes]:
         When it is packed, though nobody asked for that (send ``accept-encoding: identity``).
     """
     if response.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise httpx.DecodingError("the answer is packed")
+        raise httpx.DecodingError("the answer is compressed")
     length = response.headers.get("content-length", "")
     size = int(length) if length.isdecimal() and len(length) < 20 else 0
     if size <= limit:

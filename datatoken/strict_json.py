@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 MAX_NESTING = 32
+_FEW_VALUES = 50_000
+_BYTES_EACH = 16
 
 
 def loads(
@@ -61,3 +63,13 @@ def is_deep(content: bytes) -> bool:
         elif byte in (0x7D, 0x5D):
             depth -= 1
     return False
+
+
+def is_crowded(content: bytes) -> bool:
+    """Tell whether JSON would need far more memory than its length lets expect.
+
+    A value is a hundred bytes in Python and two in JSON (``{},``). Commas and opening brackets
+    are counted, those inside texts too.
+    """
+    most = _FEW_VALUES + len(content) // _BYTES_EACH
+    return sum(map(content.count, (b",", b"[", b"{"))) > most

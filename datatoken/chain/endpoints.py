@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from datatoken.chain.pinning import Block, parse_block
+from datatoken.chain.replies import shown
 from datatoken.chain.rpc import Rpc, RpcError, refuse_other_chain
 from datatoken.errors import ChainUnreachableError, DataTokenError
 
@@ -114,7 +115,7 @@ class Endpoint:
             return answer
         answer = _answer(rpc, to, data, hex(block.number), fields)
         if header(rpc, hex(block.number)).hash != block.hash:
-            raise ChainUnreachableError(f"{self.url} has another block {block.number}.")
+            raise ChainUnreachableError(f"{shown(self.url)} has another block {block.number}.")
         return answer
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from eth_abi.exceptions import DecodingError
 
 from datatoken.chain.artifacts import CONTRACT_NAMES, AbiEntry, load_artifact
 from datatoken.chain.error_texts import TEXTS
-from datatoken.chain.rpc import RpcError
+from datatoken.chain.replies import RpcError, said
 from datatoken.errors import TransactionError
 
 _ERROR_STRING = bytes.fromhex("08c379a0")
@@ -40,6 +40,8 @@ class ContractError(TransactionError):
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, str):
+        return said(value)
     return "0x" + value.hex() if isinstance(value, bytes) else value
 
 
@@ -89,11 +91,11 @@ def decode_error(data: bytes) -> ContractError:
             message, hint = TEXTS.get(entry.name, (f"The contract refused: {entry.name}.", ""))
             return kind(arguments, message.format(**arguments), hint.format(**arguments))
         if data[:4] == _ERROR_STRING:
-            return ContractError({}, f"The contract refused: {decode(['string'], data[4:])[0]}.")
+            return ContractError({}, f"The contract refused: {said(_text(data[4:]))}.")
         if data[:4] == _PANIC:
             number = decode(["uint256"], data[4:])[0]
             return ContractError({}, f"The contract failed with panic code {number:#x}.")
-    except (DecodingError, KeyError):
+    except (DecodingError, LookupError, ValueError, OverflowError):
         pass
     shown = data.hex()[:80]
     return ContractError(
@@ -101,6 +103,10 @@ def decode_error(data: bytes) -> ContractError:
         f"The contract refused without a known reason (0x{shown}).",
         "Does the deployment file name the contracts of this version?",
     )
+
+
+def _text(data: bytes) -> str:
+    return str(decode(["string"], data)[0])
 
 
 def from_rpc_error(error: RpcError) -> TransactionError:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from datatoken.chain.endpoints import Endpoint, Gathered, gather
 from datatoken.chain.pinning import agreed
+from datatoken.chain.replies import said, shown
 from datatoken.chain.rpc import Rpc
 from datatoken.errors import BadInputError, ChainUnreachableError, NodesDisagreeError
 
@@ -130,7 +131,7 @@ class Panel:
 
     def too_few(self, what: str, found: Gathered[Any]) -> ChainUnreachableError:
         """Return the error for a question that too few answer."""
-        why = "; ".join(f"{url}: {error}" for url, error in found.errors.items())
+        why = "; ".join(f"{shown(url)}: {_told(error)}" for url, error in found.errors.items())
         return ChainUnreachableError(
             f"{len(found.answers)} of the chain's {len(self.endpoints)} endpoints answered {what}, "
             f"{self.rules.quorum} have to ({why}).",
@@ -145,4 +146,8 @@ class Panel:
     def _note(self, urls: Iterable[str], what: str) -> None:
         for url in urls:
             self.dissent[url] += 1
-            _log.warning("The chain's endpoint %s contradicts others on %s.", url, what)
+            _log.warning("The chain's endpoint %s contradicts others on %s.", shown(url), what)
+
+
+def _told(error: Exception) -> str:
+    return said(str(error)) or type(error).__name__

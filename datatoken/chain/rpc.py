@@ -10,56 +10,29 @@ from typing import Any, Self
 
 import httpx
 
-from datatoken import strict_json
+from datatoken.bounded_http import PLAIN, BoundedTransport, OversizedError, read_body, within
+from datatoken.chain.replies import (
+    ReplyLimitError,
+    RpcError,
+    bytes_of,
+    limit_of,
+    number_of,
+    result_of,
+    said,
+    shown,
+)
 from datatoken.errors import ChainUnreachableError, WrongChainError
 
+__all__ = ["DEFAULT_TIMEOUT", "ReplyLimitError", "Rpc", "RpcError", "refuse_other_chain"]
+
 DEFAULT_TIMEOUT = 5.0
-MAX_REPLY = 64 * 1024 * 1024
-_REVERT_CODE = 3
-
-
-class RpcError(ChainUnreachableError):
-    """An endpoint answered with an error instead of a result.
-
-    Parameters
-    ----------
-    method : str
-        JSON-RPC method that was called.
-    number : int
-        Error code of the reply.
-    text : str
-        Error message of the reply.
-    data : str, optional
-        Revert data, hex with 0x, where the error is a revert.
-    """
-
-    def __init__(self, method: str, number: int, text: str, data: str | None) -> None:
-        super().__init__(
-            f"The chain's endpoint answered {method} with an error: {text} ({number}).",
-            "Check the endpoint, and that the deployment file belongs to this chain.",
-        )
-        self.number = number
-        self.text = text
-        self.data = data
-
-    @property
-    def reverted(self) -> bool:
-        """Tell whether a contract reverted the call."""
-        return self.number == _REVERT_CODE or "revert" in self.text.lower()
-
-
-class ReplyLimitError(ChainUnreachableError):
-    """A reply was too large or too slow: a smaller question may be answered."""
-
-
+_HEADERS = {"content-type": "application/json", **PLAIN}
 _FAILURES = (
     httpx.HTTPError,
     httpx.InvalidURL,
+    httpx.StreamError,
     ReplyLimitError,
     ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
     RecursionError,
     OverflowError,
 )
@@ -76,7 +49,7 @@ class Rpc:
     urls : str or Sequence[str]
         Endpoints; the next one is tried only when one is out of reach.
     timeout : float
-        Seconds for one request, from connecting to the last byte.
+        Seconds that one endpoint gets for one request, from connecting to the last byte.
     """
 
     def __init__(self, urls: str | Sequence[str], timeout: float = DEFAULT_TIMEOUT) -> None:
@@ -94,7 +67,7 @@ class Rpc:
             timeout=timeout,
             trust_env=False,
             follow_redirects=False,
-            transport=httpx.HTTPTransport(),
+            transport=BoundedTransport(),
         )
 
     def request(self, method: str, params: Sequence[Any] = ()) -> Any:
@@ -114,16 +87,16 @@ class Rpc:
         last: Exception | None = None
         for url in self.urls:
             try:
-                result = self._result(method, number, self._post(url, body))
+                result = result_of(method, number, self._post(url, method, body))
             except _FAILURES as error:
                 last = error
             else:
                 self._answered.url = url
                 return result
-        slow = isinstance(last, (ReplyLimitError, httpx.ReadTimeout))
+        slow = isinstance(last, (OversizedError, httpx.ReadTimeout))
         raise (ReplyLimitError if slow else ChainUnreachableError)(
-            f"No endpoint of the chain answered {method} ({', '.join(self.urls)}): "
-            f"{str(last) or type(last).__name__}.",
+            f"No endpoint of the chain answered {method} ({', '.join(map(shown, self.urls))}): "
+            f"{_why(last)}.",
             "Start the node, or correct the RPC address.",
         ) from last
 
@@ -137,50 +110,25 @@ class Rpc:
         """Return the endpoint that gave this thread its last answer."""
         return getattr(self._answered, "url", None)
 
-    def _post(self, url: str, body: bytes) -> Any:
+    def _post(self, url: str, method: str, body: bytes) -> bytes:
         """Post `body`, once more when a kept-alive connection had just been closed."""
+        deadline = time.monotonic() + self.timeout
         try:
-            return self._post_once(url, body)
+            return self._post_once(url, method, body, deadline)
         except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError):
             # Safe for every method we use: raw transactions are the same bytes.
-            return self._post_once(url, body)
+            return self._post_once(url, method, body, deadline)
 
-    def _post_once(self, url: str, body: bytes) -> Any:
-        """Post `body`; bound the reply in bytes and in time, however slowly it drips."""
+    def _post_once(self, url: str, method: str, body: bytes, deadline: float) -> bytes:
+        """Post `body`; the reply is bounded in bytes and in time, however slowly it drips."""
         with self._lock:
             self._calls += 1
-        deadline = time.monotonic() + self.timeout
-        headers = {"content-type": "application/json"}
-        with self._http.stream("POST", url, content=body, headers=headers) as reply:
-            parts: list[bytes] = []
-            size = 0
-            for part in reply.iter_bytes():
-                size += len(part)
-                parts.append(part)
-                if size > MAX_REPLY:
-                    raise ReplyLimitError(f"the reply exceeds {MAX_REPLY} bytes")
-                if time.monotonic() > deadline:
-                    raise ReplyLimitError(f"the reply took more than {self.timeout} s")
+        with self._http.stream(
+            "POST", url, content=body, headers=_HEADERS, timeout=within(deadline)
+        ) as reply:
             if reply.status_code != httpx.codes.OK:
                 raise ValueError(f"HTTP status {reply.status_code}")
-        return strict_json.loads(b"".join(parts))
-
-    @staticmethod
-    def _result(method: str, number: int, reply: Any) -> Any:
-        if reply["id"] != number:
-            raise ValueError("the reply belongs to another request")
-        error = reply.get("error")
-        if error is None:
-            return reply["result"]
-        data = error.get("data")
-        if isinstance(data, dict):  # some nodes wrap the revert data once more
-            data = data.get("data")
-        raise RpcError(
-            method,
-            int(error.get("code", 0)),
-            str(error.get("message", "")),
-            data if isinstance(data, str) and data.startswith("0x") else None,
-        )
+            return read_body(reply, limit_of(method))
 
     def chain_id(self) -> int:
         """Return the chain id that the endpoint serves."""
@@ -201,13 +149,7 @@ class Rpc:
         return self._number("eth_blockNumber")
 
     def _number(self, method: str) -> int:
-        answer = self.request(method)
-        try:
-            return int(answer, 16)
-        except (TypeError, ValueError) as error:
-            raise ChainUnreachableError(
-                f"The chain's endpoint answered {method} with something else than a number."
-            ) from error
+        return number_of(method, self.request(method))
 
     def eth_call(
         self,
@@ -234,15 +176,7 @@ class Rpc:
             call["gas"] = hex(gas)
         if sender is not None:
             call["from"] = sender
-        answer = self.request("eth_call", [call, block])
-        try:
-            if not answer.startswith("0x"):
-                raise ValueError("no hex")
-            return bytes.fromhex(answer[2:])
-        except (AttributeError, TypeError, ValueError) as error:
-            raise ChainUnreachableError(
-                "The chain's endpoint answered eth_call with something else than hex."
-            ) from error
+        return bytes_of("eth_call", self.request("eth_call", [call, block]))
 
     def close(self) -> None:
         """Close the kept-alive connections."""
@@ -266,6 +200,12 @@ def refuse_other_chain(found: int, expected: int, where: str) -> None:
     """Raise `WrongChainError` unless the two chain ids are equal."""
     if found != expected:
         raise WrongChainError(
-            f"The endpoint {where} serves chain {found}, not chain {expected}.",
+            f"The endpoint {shown(where)} serves chain {found}, not chain {expected}.",
             "Correct the RPC address, or choose the profile of that chain.",
         )
+
+
+def _why(error: Exception | None) -> str:
+    if isinstance(error, httpx.InvalidURL):  # its text is a part of the address
+        return "the address is none"
+    return said(str(error)) or type(error).__name__

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from datatoken.chain import rpc as rpc_module
+from datatoken.chain import replies
 from datatoken.chain.rpc import ReplyLimitError, Rpc, RpcError
 from datatoken.errors import ChainUnreachableError, ExitCode, WrongChainError
 from tests.support.certificates import Authority
@@ -84,7 +84,7 @@ def test_dripping_reply(proxy: Proxy) -> None:
 
 def test_oversized_reply(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     """Acceptance: 111."""
-    monkeypatch.setattr(rpc_module, "MAX_REPLY", 1000)
+    monkeypatch.setattr(replies, "MAX_REPLY", 1000)
     proxy.before = lambda request: {"result": "0x" + "00" * 1000}
 
     with pytest.raises(ReplyLimitError):
