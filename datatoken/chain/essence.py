@@ -22,7 +22,7 @@ def _selected(method: str, value: Any) -> Any:
     if isinstance(value, list):
         return [_selected(method, item) for item in value]
     if isinstance(value, dict):
-        chosen = {name: value[name] for name in FIELDS[method] if name in value}
+        chosen = {name: value[name] for name in FIELDS.get(method, value) if name in value}
         if isinstance(chosen.get("logs"), list):
             chosen["logs"] = _selected("eth_getLogs", chosen["logs"])
         return {name: _plain(item) for name, item in chosen.items()}

@@ -3,8 +3,9 @@
 from datatoken.chain.errors import from_rpc_error
 from datatoken.chain.intents import Transaction
 from datatoken.chain.profiles import NetworkProfile
+from datatoken.chain.quotes import quantity
 from datatoken.chain.rpc import Rpc, RpcError
-from datatoken.errors import TransactionError
+from datatoken.errors import ChainUnreachableError, TransactionError
 from datatoken.types import Address
 
 GAS_MARGIN = 1.25
@@ -31,7 +32,7 @@ class Pricing:
 
     def nonce(self, block: str) -> int:
         """Return the account's number of transactions as of `latest` or `pending`."""
-        return int(self.rpc.request("eth_getTransactionCount", [self.address, block]), 16)
+        return self._number("eth_getTransactionCount", self.address, block)
 
     def call_fields(self, intent: Transaction) -> dict[str, str]:
         """Return an intent as the argument of eth_call."""
@@ -49,7 +50,7 @@ class Pricing:
             What the contract would revert with.
         """
         try:
-            gas = int(self.rpc.request("eth_estimateGas", [self.call_fields(intent)]), 16)
+            gas = self._number("eth_estimateGas", self.call_fields(intent))
         except RpcError as error:
             self._explain(intent, error)
             raise from_rpc_error(error) from error
@@ -77,11 +78,11 @@ class Pricing:
                     "maxPriorityFeePerGas": tip,
                     "maxFeePerGas": 2 * int(base, 16) + tip,
                 }
-        return {"gasPrice": int(self.rpc.request("eth_gasPrice"), 16)}
+        return {"gasPrice": self._number("eth_gasPrice")}
 
     def _tip(self) -> int:
         try:
-            return int(self.rpc.request("eth_maxPriorityFeePerGas"), 16)
+            return self._number("eth_maxPriorityFeePerGas")
         except RpcError:  # the method is optional
             return _GWEI
 
@@ -91,4 +92,9 @@ class Pricing:
             self.rpc.request("eth_call", [self.call_fields(intent), block])
         except RpcError as error:
             return from_rpc_error(error)
+        except ChainUnreachableError:  # too few have the block yet: the reason stays unknown
+            return None
         return None
+
+    def _number(self, method: str, *params: object) -> int:
+        return quantity(method, self.rpc.request(method, params))

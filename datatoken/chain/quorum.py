@@ -7,14 +7,16 @@ also after a restart.
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, TypeVar
 
-from datatoken.chain.endpoints import Answer
-from datatoken.chain.essence import FIELDS, essence
+from datatoken.chain.endpoints import Answer, Endpoint
+from datatoken.chain.essence import essence
 from datatoken.chain.heads import Heads
 from datatoken.chain.panel import Panel, QuorumRules
 from datatoken.chain.pinning import Block, reached_by
+from datatoken.chain.quotes import Quotes, quantity
+from datatoken.chain.refusals import refused_together
 from datatoken.chain.rpc import DEFAULT_TIMEOUT, Rpc, RpcError
 from datatoken.chain.seen import SeenBlocks
 from datatoken.errors import BadInputError, NodesDisagreeError, WrongChainError
@@ -24,15 +26,17 @@ PATIENCE = 0.5
 
 _TAGS = frozenset({"latest", "safe", "finalized"})
 _COUNTS = frozenset({"eth_blockNumber", "eth_getTransactionCount"})
-_KNOWN = ("already known", "already imported", "known transaction")
+_PRICES = frozenset({"eth_gasPrice", "eth_maxPriorityFeePerGas"})
+_CALL_FIELDS = frozenset({"to", "data", "from", "gas"})
+_T = TypeVar("_T", bound=Hashable)
 
 
 class QuorumRpc(Rpc):
     """A JSON-RPC client for several endpoints of which a quorum has to agree. Thread-safe.
 
-    View calls, code, receipts, logs and blocks are read by quorum, counters by what a quorum
-    has reached; a transaction goes to all endpoints. The rest (a price, an estimate) decides
-    nothing and comes from the first endpoint that answers.
+    View calls, code, receipts, logs and blocks are read by quorum; counters, prices and
+    estimates by what a quorum has reached; a transaction goes to all endpoints. No answer to
+    an `eth_` method comes from one endpoint alone.
 
     Parameters
     ----------
@@ -66,6 +70,7 @@ class QuorumRpc(Rpc):
         self.rules = rules
         self._panel = Panel(self.urls, rules, timeout, min(PATIENCE, timeout / 4))
         self._heads = Heads(self._panel, seen, clock)
+        self._quotes = Quotes(self._panel, self._call)
 
     @property
     def calls(self) -> int:
@@ -116,17 +121,44 @@ class QuorumRpc(Rpc):
         ChainUnreachableError
             As `pin`, and when no quorum agrees on the answer.
         """
-        deadline = self._deadline()
         if not isinstance(block, str):
             raise BadInputError("A quorum pins blocks itself; name a tag or a number.")
         fields = {"gas": gas, "sender": sender}
+        return self._view(
+            lambda endpoint, rpc, at: endpoint.call(rpc, to, data, at, fields),
+            block,
+            self._deadline(),
+        )
 
+    def each(self, what: str, work: Callable[[Rpc], _T]) -> _T:
+        """Return what a quorum of endpoints say alike, each asked several things by itself.
+
+        Two answers of two quorums prove nothing together: another endpoint may be in each.
+
+        Parameters
+        ----------
+        what : str
+            The question, for people.
+        work : Callable
+            Asks one endpoint.
+
+        Raises
+        ------
+        NodesDisagreeError
+            When no quorum says the same.
+        ChainUnreachableError
+            When too few answer.
+        """
+        deadline = self._deadline()
+        return self._panel.agree(what, lambda _, rpc: work(rpc), deadline, settled=False)
+
+    def _view(
+        self, call: Callable[[Endpoint, Rpc, Block], Answer], named: str, deadline: float
+    ) -> bytes:
         def ask() -> Answer:
-            at = self._block(block, deadline)
+            at = self._block(named, deadline)
             return self._panel.agree(
-                "a view call",
-                lambda endpoint, rpc: endpoint.call(rpc, to, data, at, fields),
-                deadline,
+                "a view call", lambda endpoint, rpc: call(endpoint, rpc, at), deadline
             )
 
         try:
@@ -137,9 +169,24 @@ class QuorumRpc(Rpc):
             raise answer.error
         return answer.content
 
+    def _call(self, fields: Mapping[str, Any], named: str, deadline: float) -> bytes:
+        """Run a call that is given as JSON-RPC's fields; without a receiver it makes a contract."""
+        if "to" not in fields or not fields.keys() <= _CALL_FIELDS:
+            return self._view(lambda _, rpc, at: _raw_call(rpc, fields, at), named, deadline)
+        gas = fields.get("gas")
+        named_fields = {"gas": None if gas is None else int(gas, 16), "sender": fields.get("from")}
+        data = bytes.fromhex(fields.get("data", "0x")[2:])
+        return self._view(
+            lambda endpoint, rpc, at: endpoint.call(rpc, fields["to"], data, at, named_fields),
+            named,
+            deadline,
+        )
+
     def _block(self, named: str, deadline: float) -> Block:
         if named in _TAGS:
             return self._heads.pin(named, deadline)
+        if not isinstance(named, str) or not named.startswith("0x"):
+            raise BadInputError("A quorum pins blocks itself; name a tag or a number.")
         return self._heads.at(int(named, 16), deadline)
 
     def request(self, method: str, params: Sequence[Any] = ()) -> Any:
@@ -149,8 +196,16 @@ class QuorumRpc(Rpc):
             return self._send(params, deadline)
         if method in _COUNTS:
             return hex(self._reached(method, params, deadline))
-        if method not in FIELDS:
-            return super().request(method, params)
+        if method in _PRICES:
+            return hex(self._quotes.price(method, params, deadline))
+        if method == "eth_estimateGas":
+            return hex(self._quotes.estimate(params, deadline))
+        if method == "eth_call":
+            return "0x" + self._call(params[0], params[1], deadline).hex()
+        if method == "eth_chainId":
+            return hex(self.chain_id())
+        if not method.startswith("eth_"):
+            return super().request(method, params)  # a local chain's own methods
         if method == "eth_getBlockByNumber" and params[0] in _TAGS:
             params = [hex(self._heads.pin(params[0], deadline).number), False]
         return self._agreed(method, params, deadline)
@@ -200,7 +255,7 @@ class QuorumRpc(Rpc):
     def _reached(self, method: str, params: Sequence[Any], deadline: float) -> int:
         """Return a number that only grows, as far as a quorum has got."""
         found = self._panel.ask(
-            lambda _, rpc: int(str(rpc.request(method, params)), 16),
+            lambda _, rpc: quantity(method, rpc.request(method, params)),
             lambda answers: False,
             deadline,
             patience=self._panel.patience,
@@ -212,14 +267,21 @@ class QuorumRpc(Rpc):
     def _send(self, params: Sequence[Any], deadline: float) -> Any:
         """Give a transaction to all endpoints; one that takes it is enough.
 
-        A refusal counts only from a quorum: one node's word must not make us sign it anew.
+        A refusal counts only from a quorum that means the same: one node's word must not make
+        us sign it anew, nor one node's word added to another's that is merely busy.
         """
         method = "eth_sendRawTransaction"
         found = self._panel.ask(lambda _, rpc: str(rpc.request(method, params)), bool, deadline)
         if found.answers:
             return next(iter(found.answers.values()))
-        refusals = [error for error in found.errors.values() if isinstance(error, RpcError)]
-        known = [e for e in refusals if any(text in e.text.lower() for text in _KNOWN)]
-        if known or len(refusals) >= self.rules.quorum:
-            raise (known or refusals)[0]
-        raise self._panel.too_few(method, found)
+        refusal = refused_together(found.errors.values(), len(self.urls), self.rules.quorum)
+        raise refusal or self._panel.too_few(method, found)
+
+
+def _raw_call(rpc: Rpc, fields: Mapping[str, Any], at: Block) -> Answer:
+    try:
+        return Answer(bytes.fromhex(rpc.request("eth_call", [fields, hex(at.number)])[2:]))
+    except RpcError as error:
+        if not error.reverted:
+            raise
+        return Answer(b"", error.data, reverted=True, error=error)
