@@ -1,5 +1,6 @@
 """``datatoken key``: keystore files."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -8,9 +9,10 @@ import typer
 
 from datatoken.chain.signer import SCRYPT_WORK, Signer
 from datatoken.cli.output import row, table
-from datatoken.cli.session import Command, Session, ask_password, keystore_address, read_password
+from datatoken.cli.session import Command, Session, ask_password, keystore_address
 from datatoken.cli.stack import fund as fund_account
-from datatoken.errors import KeystoreError
+from datatoken.errors import KeystoreError, LocalEnvironmentError
+from datatoken.passwords import read_password
 
 app = typer.Typer(help="Create and list the keystore files of accounts.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Name in the folder's keys, or a path.")]
@@ -54,23 +56,55 @@ def change_password(
     A key that others may know is changed otherwise: a node's by delegating to a new one
     (`datatoken delegate`), an owner's by minting DTs anew under a new account.
 
+    The file `keys/password` of a state folder is for all keystores beside it, and is left as it
+    is. A keystore that has a password of its own needs `--password-file` in every command.
+
     **Example**
 
         datatoken key password hospital --password-file old.txt --new-password-file new.txt
     """
     session = Session.current()
-    path = session.settings.keystore_file(name)
+    named = session.settings.keystore_file(name)
+    path = named.resolve()  # a link stays one, and no file with the old password is left
+    shared = session.settings.keys / "password"
+    beside = shared.is_file() and path.parent == shared.parent.resolve()
+    if beside and session.settings.password_file is None:
+        raise KeystoreError(
+            f"{shared} is for all keystores beside it, and would not open {path.name} any more.",
+            f"Give --password-file {shared}, and with every later command the new password's file.",
+        )
     signer = Signer.from_keystore(path, session.password(path))
     if new is None and not sys.stdin.isatty():
         raise KeystoreError("There is no terminal to ask on.", "Give --new-password-file.")
     password = read_password(new) if new else ask_password(f"New password of {path}")
+    _replace(path, signer, password)
+    found = {"address": signer.address, "keystore": str(path)}
+    lines = [f"{signer.address}  {path}"]
+    if beside and read_password(shared) != password:
+        found["note"] = (
+            f"{shared} holds another password: give --password-file with every command that acts "
+            f"as {name}, or write the new password there if no keystore beside it needs the old."
+        )
+        lines.append(found["note"])
+    session.output.result(found, *lines)
+
+
+def _replace(path: Path, signer: Signer, password: str) -> None:
+    """Put a new keystore in an old one's place: on disk before anybody is told."""
     fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)  # of a change that was cut off
-    signer.save(fresh, password)
-    fresh.replace(path)
-    session.output.result(
-        {"address": signer.address, "keystore": str(path)}, f"{signer.address}  {path}"
-    )
+    try:
+        fresh.unlink(missing_ok=True)  # of a change that was cut off
+        signer.save(fresh, password)
+        fresh.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise LocalEnvironmentError(
+            f"The keystore {path} cannot be written: {error.strerror}."
+        ) from error
 
 
 @app.command("list", cls=Command)

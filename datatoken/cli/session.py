@@ -17,6 +17,7 @@ from datatoken.chain.signer import Signer
 from datatoken.cli.output import Output
 from datatoken.cli.settings import Format, Settings, load_settings
 from datatoken.errors import BadInputError, KeystoreError
+from datatoken.passwords import read_password
 from datatoken.roles.account import Account
 from datatoken.roles.site import Site
 from datatoken.types import Address
@@ -25,7 +26,6 @@ RoleT = TypeVar("RoleT", bound=Account)
 
 FLAGS = "datatoken.flags"
 PANEL = "Settings"
-_MAX_PASSWORD = 4096
 _OPTIONS: tuple[tuple[str, Any, str], ...] = (
     ("folder", click.Path(path_type=Path), "State folder (.datatoken)."),
     ("deployment", click.Path(path_type=Path), "Deployment file (deployment.json there)."),
@@ -236,20 +236,3 @@ def ask_password(question: str, *, confirm: bool = True) -> str:
     if confirm and getpass.getpass("The same again: ", sys.stderr) != password:
         raise KeystoreError("The two passwords differ.", "Try again.")
     return password
-
-
-def read_password(path: Path) -> str:
-    """Return the first line of a password file.
-
-    Raises
-    ------
-    KeystoreError
-        When it cannot be read.
-    """
-    try:
-        with path.open(encoding="utf-8") as file:
-            return file.readline(_MAX_PASSWORD).rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise KeystoreError(
-            f"The password file {path} cannot be read.", "Check its path and permissions."
-        ) from error

@@ -8,8 +8,7 @@ from pathlib import Path
 import typer
 
 from datatoken.errors import DataTokenError, KeystoreError
-
-MAX_PASSWORD_BYTES = 4096
+from datatoken.passwords import read_password as first_line
 
 
 @contextmanager
@@ -36,9 +35,4 @@ def read_password(path: Path | None, what: str) -> str:
                 f"There is no password for {what}.", "Name a file that holds it: --password-file."
             )
         return str(typer.prompt(f"Password of {what}", hide_input=True))
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_PASSWORD_BYTES)
-        return content.decode().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise KeystoreError(f"The password file {path} can't be read: {error}.") from None
+    return first_line(path)
