@@ -131,7 +131,7 @@ class SuperLink:
                 return
             except httpx.HTTPStatusError as error:
                 raise RunEndedError(_said(error), started=True) from None
-            except httpx.TimeoutException:
+            except httpx.ReadTimeout:
                 continue  # a long round is silent
             except httpx.RequestError as error:
                 breaks += 1

@@ -35,7 +35,7 @@ from fl_edge.service.logged import Aggregate, wait_for_aggregate
 from fl_edge.service.reading import LogReader, plain
 from fl_edge.service.settings import LoadedService, load_service
 
-REACH_SECONDS, END_SECONDS, LOGGED_SECONDS = 10.0, 60.0, 20.0
+REACH_SECONDS, STOP_SECONDS, END_SECONDS, LOGGED_SECONDS = 10.0, 10.0, 60.0, 20.0
 POLL = 0.5
 STOPPED = Outcome(RunState.STOPPED, Reason.PARTY_STOPPED, "The run was stopped.")
 ENDED = "The SuperLink has ended the run; why in full is in the owner's log."
@@ -59,6 +59,7 @@ class Drive:
         self._folder, self._reader = folder, LogReader()
         self._entry = loaded.asset(dt)
         self._stopping = threading.Event()
+        self._stopper: threading.Thread
 
     def stop(self) -> None:
         """Have the run stopped; returns at once."""
@@ -108,11 +109,12 @@ class Drive:
         except RunEndedError as error:
             reason = error.reason or Reason.RUN_NOT_ACCEPTED
             raise Refused(reason, plain(error.message)) from None
-        threading.Thread(target=self._stopper, args=(started,), daemon=True).start()
+        self._stopper = threading.Thread(target=self._stop_run, args=(started,), daemon=True)
+        self._stopper.start()
         self._folder.note("running", {"run": str(started)}, state=RunState.RUNNING.value)
         return started
 
-    def _stopper(self, run: int) -> None:
+    def _stop_run(self, run: int) -> None:
         """Wait for the order to stop, and stop the run: its log ends then, and all else."""
         self._stopping.wait()
         with self._link() as link:
@@ -136,6 +138,7 @@ class Drive:
             ended = _ended(link, run)
         except BaseException as error:
             self.stop()  # nobody would look after it any more
+            self._stopper.join(STOP_SECONDS)
             if not isinstance(error, (RunEndedError, LocalEnvironmentError)):
                 raise
             self._folder.log(plain(error.message))

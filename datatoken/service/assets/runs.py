@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from datatoken.authorization.outages import as_refusals
-from datatoken.authorization.reasons import HINTS, Reason, Refused
+from datatoken.authorization.reasons import HINTS, Reason, Refused, public_sentence
 from datatoken.authorization.request import MAX_REQUEST_BYTES, SignedRequest, parse_request, run_id
 from datatoken.errors import DataTokenError
 from datatoken.roles.site import Site
@@ -347,12 +347,15 @@ class RunDesk:
     def _party(self, account: Address, record: RunRecord) -> Party:
         status = record.status
         reason = Reason(status.reason) if status.reason in set(Reason) else None
-        safe = reason is not None and reason not in _OF_THE_OPERATION
+        sentence = status.sentence
+        if not self.owns(account, record):
+            safe = sentence and reason is not None and reason not in _OF_THE_OPERATION
+            sentence = public_sentence(status.reason, sentence) if safe else ""
         return Party(
             asset=record.run.asset,
             state=status.state,
             reason=status.reason,
-            sentence=status.sentence if safe or self.owns(account, record) else "",
+            sentence=sentence,
             hint=HINTS[reason] if reason is not None else "",
             stage=status.stage,
             stages=status.stages,
