@@ -13,9 +13,11 @@ from urllib.parse import urlsplit
 import httpx
 
 from datatoken.authorization.reasons import Reason, Refused
+from datatoken.bounded_http import PLAIN, BoundedTransport, OversizedError, raw_parts, within
 from datatoken.ddo.canonical import parse_json
 from datatoken.errors import BadInputError, DataTokenError
 from datatoken.service.problems import ServiceCode, ServiceError
+from datatoken.strict_json import is_crowded
 
 DEFAULT_TIMEOUT = 10.0
 MAX_REPLY = 32 * 1024 * 1024
@@ -62,7 +64,7 @@ class ServiceHttp:
             timeout=timeout,
             trust_env=False,
             follow_redirects=False,
-            transport=httpx.HTTPTransport(retries=1, verify=_trust(certificates)),
+            transport=BoundedTransport(_trust(certificates), retries=1),
         )
 
     def call(
@@ -80,6 +82,8 @@ class ServiceHttp:
         try:
             with self.stream(method, path, body, headers) as (status, parts):
                 content = b"".join(parts)
+            if is_crowded(content):
+                raise BadInputError("the answer has too many values")
             plain = parse_json(content, "answer", MAX_REPLY)
         except BadInputError as error:
             raise self._unreachable(error.message) from error
@@ -105,12 +109,20 @@ class ServiceHttp:
         Refused, BadInputError
             As `call`; BadInputError when the content is longer than `limit`.
         """
-        deadline = time.monotonic() + (timeout or self.timeout)
-        sent = {"content-type": "application/json", **(headers or {})} if body else headers or {}
+        until = within(time.monotonic() + (timeout or self.timeout))
+        sent = {
+            **PLAIN,
+            **({"content-type": "application/json"} if body else {}),
+            **(headers or {}),
+        }
         try:
-            with self._http.stream(method, self.endpoint + path, content=body, headers=sent) as got:
-                yield got.status_code, _bounded(got.iter_bytes(), limit or MAX_REPLY, deadline)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            with self._http.stream(
+                method, self.endpoint + path, content=body, headers=sent, timeout=until
+            ) as got:
+                yield got.status_code, raw_parts(got, limit or MAX_REPLY)
+        except OversizedError as error:
+            raise BadInputError(str(error)) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unreachable(_why(error)) from error
 
     def _unreachable(self, why: str) -> DataTokenError:
@@ -145,18 +157,9 @@ class ServiceHttp:
 def _why(error: Exception) -> str:
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return "its certificate is none that is trusted here"
+    if isinstance(error, httpx.DecodingError):
+        return str(error)
     return type(error).__name__
-
-
-def _bounded(parts: Iterator[bytes], limit: int, deadline: float) -> Iterator[bytes]:
-    size = 0
-    for part in parts:
-        size += len(part)
-        if size > limit:
-            raise BadInputError(f"the answer exceeds {limit} bytes")
-        if time.monotonic() > deadline:
-            raise TimeoutError
-        yield part
 
 
 def _trust(certificates: Path | None) -> ssl.SSLContext | bool:

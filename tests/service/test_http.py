@@ -1,8 +1,10 @@
 """The client against a service that lies, drips or floods."""
 
+import gzip
 import json
 import socket
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -17,6 +19,7 @@ from datatoken.service.client import RecorderClient
 from datatoken.service.http import ServiceHttp
 from datatoken.service.problems import ServiceCode, ServiceError
 from tests.support.chain import fresh
+from tests.support.raw_server import DRIPS, raw_server
 from tests.support.receipts import Node
 
 Answering = Callable[[bytes], str]
@@ -87,6 +90,32 @@ def test_oversized_reply_is_cut(answering: Answering, monkeypatch: pytest.Monkey
 
 def test_dripping_reply_is_given_up(answering: Callable[..., str]) -> None:
     unreachable(answering(reply(b'"' + b"x" * 500 + b'"'), drip=True), timeout=0.3)
+
+
+@pytest.mark.parametrize("drip", sorted(DRIPS))
+def test_answer_that_drips_for_ever(drip: str) -> None:
+    """The deadline holds from connecting to the last byte. Acceptance: 111."""
+    with raw_server(DRIPS[drip]) as port:
+        assert "ReadTimeout" in unreachable(f"http://127.0.0.1:{port}", timeout=0.5)
+
+
+def test_compressed_bomb(answering: Answering) -> None:
+    """A kilobyte on the wire would be hundreds of megabytes here. Acceptance: 111."""
+    packed = gzip.compress(gzip.compress(bytes(300 << 20)))
+    url = answering(reply(packed, headers="content-encoding: gzip, gzip\r\n"))
+
+    tracemalloc.start()
+    message = unreachable(url)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert "compressed" in message
+    assert peak < 32 << 20
+
+
+def test_reply_of_tiny_values(answering: Answering) -> None:
+    """Two bytes of JSON are a hundred in Python. Acceptance: 111."""
+    assert "too many values" in unreachable(answering(reply(b"[" + b"{}," * 200_000 + b"{}]")))
 
 
 def test_redirects_are_not_followed(answering: Answering) -> None:
