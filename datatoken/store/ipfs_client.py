@@ -1,14 +1,15 @@
 """An IPFS node behind the library ipfshttpclient, for those whose tools build on it.
 
-The library buffers whole answers, waits on drips for ever, follows redirects and reads proxy
-settings from the environment (its last release is of 2021). So its HTTP session is held here:
-bytes and time are capped before the library sees an answer, and `VerifyingStore` hashes every
-block, as with `KuboStore`.
+The library puts calls together and reads answers. Left alone it would buffer them whole, wait on
+drips for ever, follow redirects and read proxy settings from the environment (its last release
+is of 2021). So what its HTTP session would send goes through `NodeHttp`, which caps bytes and
+time before the library sees an answer, and `VerifyingStore` hashes every block, as with
+`KuboStore`.
 """
 
 import importlib
 import io
-import os
+import ipaddress
 import threading
 import time
 from collections.abc import Iterator
@@ -16,14 +17,13 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from datatoken.errors import LocalEnvironmentError, StoreError
-from datatoken.store.answers import MAX_ANSWER, check_import, json_lines, late, refused
+from datatoken.errors import BadInputError, LocalEnvironmentError, StoreError
+from datatoken.store.addresses import shown
+from datatoken.store.answers import MAX_ANSWER, check_import, json_lines
 from datatoken.store.car import car_of
 from datatoken.store.cid import cid_of
+from datatoken.store.node_http import CALL_SECONDS, NodeHttp
 from datatoken.types import Hex32, sha256_hex
-
-CALL_SECONDS = 30.0
-_PART = 64 * 1024
 
 
 class IpfsClientStore:
@@ -38,25 +38,34 @@ class IpfsClientStore:
 
     Raises
     ------
+    BadInputError
+        When ipfshttpclient cannot work with the address.
     LocalEnvironmentError
         When ipfshttpclient is not installed.
     """
 
     def __init__(self, url: str, *, pin: bool = True) -> None:
-        self.url, self._pin = url.rstrip("/"), pin
+        self._pin = pin
         self._lock = threading.Lock()
         self._limit, self._deadline = MAX_ANSWER, 0.0
         self._lines: list[dict[str, Any]] = []
-        self._library = _library()
-        self._client = self._library.Client(multiaddress(self.url), session=True)
+        self._library, self._requests = _library("ipfshttpclient"), _library("requests")
+        try:
+            self._client = self._library.Client(multiaddress(url), session=True)
+        except self._library.exceptions.AddressError:
+            raise BadInputError(
+                f"ipfshttpclient does not know the host of {shown(url)}.",
+                "Name the store by its http:// URL.",
+            ) from None
+        self._node = NodeHttp(url)
         session = self._client._client._session
         session.trust_env = False
-        session.verify = os.environ.get("SSL_CERT_FILE") or True  # as the other clients
-        self._send, session.send = session.send, self._send_bounded
+        session.send = self._send
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+        self._node.close()
 
     def put(self, content: bytes) -> Hex32:
         """Import one block, pinned, and return the digest that the node confirms.
@@ -95,65 +104,47 @@ class IpfsClientStore:
             self._limit, self._deadline, self._lines = limit, deadline, []
             try:
                 yield
-            except self._library.exceptions.TimeoutError:
-                raise late() from None
-            except (AssertionError, AttributeError, LookupError, TypeError, ValueError):
+            except (
+                self._library.exceptions.Error,
+                *(AssertionError, AttributeError, LookupError, OSError, TypeError, ValueError),
+            ):
                 raise StoreError("ipfshttpclient cannot read the IPFS node's answer.") from None
-            except (self._library.exceptions.Error, OSError) as error:
-                raise StoreError(
-                    f"The IPFS node at {self.url} is out of reach: {type(error).__name__}.",
-                    "Start it, or give the address of another one.",
-                ) from None
 
-    def _send_bounded(self, request: Any, **options: Any) -> Any:
-        """Send a request of the library's, and read its answer within the caps."""
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise late()
-        response = self._send(request, **options | {"allow_redirects": False, "timeout": left})
-        try:
-            command = urlsplit(request.url).path.removeprefix("/api/v0/")
-            known = response.status_code in (200, 500)
-            limit = self._limit if response.ok else MAX_ANSWER
-            body = self._body(response, limit) if known else b""
-            if response.status_code != 200:
-                raise refused(command, response.status_code, body)
-            if command != "block/get":
-                # The library's own parser goes as deep as it is led.
-                self._lines = json_lines(body)
-            response._content, response._content_consumed = body, True
-            return response
-        except BaseException:
-            response.close()
-            raise
-
-    def _body(self, response: Any, limit: int) -> bytes:
-        if response.headers.get("content-encoding", "identity") != "identity":
-            raise StoreError("The IPFS node sent a compressed answer.")
-        parts, size = [], 0
-        while part := response.raw.read1(_PART):
-            size += len(part)
-            if size > limit:
-                raise StoreError(f"The IPFS node sent more than {limit} bytes.")
-            if time.monotonic() > self._deadline:
-                raise late()
-            parts.append(part)
-        response.raw.release_conn()
-        return b"".join(parts)
+    def _send(self, request: Any, **_: Any) -> Any:
+        """Carry out a request of the library's session, and give the answer as its own would."""
+        command = request.path_url.removeprefix("/api/v0/")
+        body = request.body or b""
+        answer = self._node.post(
+            command,
+            self._deadline,
+            limit=self._limit,
+            content=body if isinstance(body, bytes) else b"".join(body),
+            headers={k: v for k, v in request.headers.items() if k.lower() == "content-type"},
+        )
+        if command.partition("?")[0] != "block/get":
+            # The library's own parser goes as deep as it is led.
+            self._lines = json_lines(answer)
+        response = self._requests.Response()
+        response.request, response.url, response.status_code = request, request.url, 200
+        response._content, response._content_consumed = answer, True
+        return response
 
 
 def multiaddress(url: str) -> str:
     """Return the multiaddress of an HTTP URL: ``/ip4/127.0.0.1/tcp/5001/http``."""
     parts = urlsplit(url)
     host = parts.hostname or ""
-    kind = "ip6" if ":" in host else "ip4" if host.replace(".", "").isdigit() else "dns"
+    try:
+        kind = f"ip{ipaddress.ip_address(host).version}"
+    except ValueError:
+        kind = "dns"
     port = parts.port or (443 if parts.scheme == "https" else 80)
     return f"/{kind}/{host}/tcp/{port}/{parts.scheme}"
 
 
-def _library() -> Any:
+def _library(name: str) -> Any:
     try:
-        return importlib.import_module("ipfshttpclient")
+        return importlib.import_module(name)
     except ImportError:
         raise LocalEnvironmentError(
             "ipfshttpclient is not installed.",

@@ -4,6 +4,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from datatoken.errors import BadInputError, StoreError
+from datatoken.store.addresses import node_address, shown
 from datatoken.store.base import Store, WrongContentError
 from datatoken.store.cid import Codec, cid_of, digest_bytes, parse_cid
 from datatoken.store.folder import FolderStore
@@ -168,16 +169,23 @@ def open_store(url_or_path: str | Path, limits: Limits | None = None) -> Verifyi
     text = str(url_or_path)
     if "://" not in text:
         return VerifyingStore(FolderStore(Path(text)), limits)
-    parts = urlsplit(text)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
-        return VerifyingStore(FolderStore(Path(unquote(parts.path))), limits)
-    library, _, scheme = parts.scheme.rpartition("+")
-    if scheme in ("http", "https") and parts.hostname and parts.path in ("", "/"):
-        if library == "":
-            return VerifyingStore(KuboStore(text), limits)
-        if library == "ipfshttpclient":
-            return VerifyingStore(IpfsClientStore(text.removeprefix(f"{library}+")), limits)
+    if folder := _folder(text):
+        return VerifyingStore(FolderStore(folder), limits)
+    if address := node_address(text):
+        client = IpfsClientStore if address.library else KuboStore
+        return VerifyingStore(client(address.url), limits)
     raise BadInputError(
-        f"{text!r} is not a store that this version can open.",
-        "Give the path of a folder, a file:// URL, or the URL of a Kubo RPC API.",
+        f"{shown(text)} is not a store that this version can open.",
+        "Give the path of a folder, a file:// URL, or the URL of a Kubo RPC API: "
+        "http://host:5001, without path and query.",
     )
+
+
+def _folder(url: str) -> Path | None:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
+        return None
+    return Path(unquote(parts.path))
