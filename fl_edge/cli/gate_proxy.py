@@ -1,5 +1,6 @@
 """``fl-edge gate-proxy``: the gate in a process of its own, before a stock SuperNode."""
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated
 
@@ -30,6 +31,8 @@ key and your word for it.
 Where the SuperLink asks for a key (``--enable-supernode-auth``), it is this proxy's:
 ``--auth-supernode-private-key``. The SuperNode registers with the proxy; ``--supernode-public-key``
 lets one SuperNode in only, over TLS (``--ssl-certfile``, ``--ssl-keyfile``), as Flower wants it.
+Without a key whoever reaches the port is the SuperNode: on another ``--host`` than this machine's
+own 127.0.0.1 that takes ``--inner-network``, your word that nobody else is on that network.
 
 **Exit codes**: 0 stopped on request, 2 usage, 3 bad input, 5 chain out of reach or another
 chain, 6 store, 7 key or password, 8 folder, port or flwr version. Refused messages don't end it.
@@ -61,6 +64,13 @@ def gate_proxy(
     supernode_public_key: Annotated[
         Path | None, typer.Option(help="The only SuperNode that is let in (EC, OpenSSH).")
     ] = None,
+    inner_network: Annotated[
+        bool,
+        typer.Option(
+            "--inner-network",
+            help="Nobody but the SuperNode is on --host's network: no key needed.",
+        ),
+    ] = False,
     metrics_port: options.MetricsPort = None,
     metrics_host: options.MetricsHost = "127.0.0.1",
     app_home: Annotated[
@@ -77,6 +87,17 @@ def gate_proxy(
         raise BadInputError("--insecure goes with neither certificates nor a key for the node.")
     if (ssl_certfile is None) != (ssl_keyfile is None):
         raise BadInputError("--ssl-certfile and --ssl-keyfile go together.")
+    if supernode_public_key and not ssl_certfile:
+        raise BadInputError(
+            "--supernode-public-key needs --ssl-certfile and --ssl-keyfile.",
+            "Flower's SuperNode shows its key over TLS only.",
+        )
+    if not (supernode_public_key or inner_network or is_loopback(host)):
+        raise BadInputError(
+            f"Whoever reaches {host} would be the SuperNode.",
+            "Name its key (--supernode-public-key, over TLS), or give --inner-network where nobody "
+            "else is on that network.",
+        )
     shared = load_settings(
         {"deployment": deployment, "store": store, "password_file": password_file}
     )
@@ -103,6 +124,14 @@ def gate_proxy(
         app_home=app_home,
     )
     raise typer.Exit(int(launch(settings)))
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine reaches an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def register(app: typer.Typer) -> None:

@@ -3,11 +3,15 @@
 The SuperNode is a stock one and gets what flwr's main loop gets in `fl_edge supernode`: messages
 that were checked and admitted, the run rebuilt from the FAB, the FAB's checked bytes. An answer
 can be lost on the way to it as well, so that each call can be made twice.
+
+Of what the SuperNode says only replies go on, through the gate. Every other value that the
+SuperLink gets is the proxy's own: an app that poses as the SuperNode could write rows into them.
 """
 
 import binascii
 import datetime
 import threading
+import time
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -57,6 +61,10 @@ class NotTheNodeError(Exception):
     """A call that is not the SuperNode's."""
 
 
+class NotAtHandError(Exception):
+    """A confirmation of a message that the SuperNode has not got."""
+
+
 class Fleet:
     """Answers the calls of one SuperNode.
 
@@ -68,15 +76,23 @@ class Fleet:
         Gets the real link and returns the gate's.
     allowed : bytes, optional
         The only SuperNode's public key. Without one the newest that comes is the SuperNode.
+    clock : callable
+        Returns seconds, for how long an app takes.
     """
 
     def __init__(
-        self, uplink: Uplink, make_gate: Callable[[Link], Link], allowed: bytes | None = None
+        self,
+        uplink: Uplink,
+        make_gate: Callable[[Link], Link],
+        allowed: bytes | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._uplink, self._make_gate, self._allowed = uplink, make_gate, allowed
+        self._clock = clock
         self._key: bytes | None = None
         self._link: Link | None = None
         self._at_hand: Received | None = None
+        self._taken: tuple[str, float] = "", 0.0
         self._answered: tuple[str, PushMessagesResponse] | None = None
         self._pulling, self._coming = threading.Lock(), threading.Lock()
         self.calls: Mapping[str, tuple[type[Proto], Callable[..., Proto]]] = {
@@ -101,7 +117,7 @@ class Fleet:
         ------
         KeyError
             The Fleet API has no such call.
-        NotTheNodeError, RunNotRunningException
+        NotTheNodeError, NotAtHandError, RunNotRunningException
         google.protobuf.message.DecodeError
         """
         kind, handle = self.calls[name]
@@ -130,8 +146,8 @@ class Fleet:
     def _activate(self, request: ActivateNodeRequest) -> Proto:
         with self._coming:
             self._key, self._link = None, None
-            real = self._uplink.open(request.heartbeat_interval)
-            self._at_hand, self._answered = None, None
+            real = self._uplink.open()
+            self._at_hand, self._answered, self._taken = None, None, ("", 0.0)
             self._link, self._key = self._make_gate(real), request.public_key
             return ActivateNodeResponse(node_id=real.node_id)
 
@@ -144,12 +160,14 @@ class Fleet:
         return UnregisterNodeFleetResponse()
 
     def _heartbeat(self, request: SendNodeHeartbeatRequest) -> SendNodeHeartbeatResponse:
-        return self._uplink.heartbeat(request.heartbeat_interval)
+        return self._uplink.heartbeat()
 
     # --- in
 
     def _pull_messages(self, request: PullMessagesRequest) -> Proto:
         with self._pulling:
+            if self._at_hand and not self._uplink.runs(self._at_hand[0].metadata.run_id):
+                self._at_hand = None
             if self._at_hand is None:
                 self._at_hand = self.link.receive()
             if self._at_hand is None:
@@ -174,29 +192,55 @@ class Fleet:
         return PullObjectResponse(object_found=True, object_available=True, object_content=content)
 
     def _confirm(self, request: ConfirmMessageReceivedRequest) -> Proto:
+        said = request.message_object_id
         with self._pulling:
-            at_hand, self._at_hand = self._at_hand, None
-            if at_hand is not None:
-                self.link.confirm(request.run_id, request.message_object_id)
+            if self._is_at_hand(said, request.run_id):
+                self._take()
+            elif said != self._taken[0]:  # a second time for the last one changes nothing
+                raise NotAtHandError
         return ConfirmMessageReceivedResponse()
+
+    def _is_at_hand(self, message_id: str, run_id: int) -> bool:
+        if self._at_hand is None:
+            return False
+        metadata = self._at_hand[0].metadata
+        return (metadata.message_id, metadata.run_id) == (message_id, run_id)
+
+    def _take(self) -> None:
+        """Note that the message at hand has arrived, and confirm it by its own ids."""
+        if self._at_hand is None:
+            return
+        metadata, self._at_hand = self._at_hand[0].metadata, None
+        self._taken = metadata.message_id, self._clock()
+        self.link.confirm(metadata.run_id, metadata.message_id)
 
     # --- out
 
     def _push_messages(self, request: PushMessagesRequest) -> Proto:
-        message = message_from_proto(request.messages_list[0])
-        said = message.metadata.message_id
-        if self._answered is not None and self._answered[0] == said:
-            return self._answered[1]
-        runtime = sum(request.clientapp_runtime_list)
-        wanted, session = self.link.send(message, request.message_object_trees[0], runtime)
-        response = PushMessagesResponse(
-            reconnect=Reconnect(reconnect=5),
-            results={said: 0},
-            objects_to_push=sorted(wanted),
-            session_id=session,
+        message, tree = (
+            message_from_proto(request.messages_list[0]),
+            request.message_object_trees[0],
         )
-        self._answered = said, response
+        said, to = message.metadata.message_id, message.metadata.reply_to_message_id
+        with self._pulling:
+            if self._answered is not None and self._answered[0] == said:
+                return self._answered[1]
+            if self._is_at_hand(to, message.metadata.run_id):  # flwr can answer unconfirmed
+                self._take()
+            wanted, session = self.link.send(message, tree, self._runtime(to))
+            response = PushMessagesResponse(
+                reconnect=Reconnect(reconnect=5),
+                results={said: 0},
+                objects_to_push=sorted(wanted),
+                session_id=session,
+            )
+            self._answered = said, response
         return response
+
+    def _runtime(self, message_id: str) -> float:
+        """Return the seconds since a message was taken, to a tenth."""
+        taken, at = self._taken
+        return round(self._clock() - at, 1) if taken == message_id else 0.0
 
     def _push_object(self, request: PushObjectRequest) -> Proto:
         self.link.push_object(

@@ -4,10 +4,9 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import structlog
-
 from datatoken.errors import BadInputError, ExitCode, LocalEnvironmentError
 from datatoken.ports import free_port
+from datatoken.service.running import end_on_sigterm
 from fl_edge.gate_proxy.settings import Settings
 from fl_edge.supernode.environment import (
     app_environment,
@@ -22,8 +21,6 @@ from fl_edge.supernode.output import json_output
 
 if TYPE_CHECKING:
     from fl_edge.supernode.seam import Link
-
-log = structlog.get_logger(__name__)
 
 
 def launch(settings: Settings) -> ExitCode:
@@ -76,23 +73,25 @@ def serve(settings: Settings, make_gate: Callable[["Link"], "Link"]) -> None:
     import uvicorn
 
     from fl_edge.gate_proxy.fleet import Fleet
-    from fl_edge.gate_proxy.server import make_app
-    from fl_edge.gate_proxy.uplink import Uplink, read_private_key, read_public_key
+    from fl_edge.gate_proxy.keys import (
+        read_private_key,
+        read_public_key,
+        read_root_certificates,
+    )
+    from fl_edge.gate_proxy.server import Server, make_app
+    from fl_edge.gate_proxy.uplink import Uplink
 
-    try:
-        roots = settings.root_certificates.read_bytes() if settings.root_certificates else None
-    except OSError as error:
-        raise BadInputError(f"The certificates can't be read: {error.strerror}.") from None
+    roots = settings.root_certificates
     uplink = Uplink(
         settings.superlink,
         insecure=settings.insecure,
-        root_certificates=roots,
+        root_certificates=read_root_certificates(roots) if roots else None,
         key=read_private_key(settings.auth_key) if settings.auth_key else None,
     )
     allowed = read_public_key(settings.supernode_key) if settings.supernode_key else None
     port = settings.port or free_port(settings.host)
     try:
-        server = uvicorn.Server(
+        server = Server(
             uvicorn.Config(
                 make_app(Fleet(uplink, make_gate, allowed)),
                 host=settings.host,
@@ -102,12 +101,13 @@ def serve(settings: Settings, make_gate: Callable[["Link"], "Link"]) -> None:
                 ssl_keyfile=settings.key,
                 timeout_graceful_shutdown=5,
                 ws="none",
-            )
+            ),
+            uplink.end_waits,
         )
         server.config.load()
     except OSError as error:  # ssl.SSLError is one
         raise BadInputError(f"The certificate can't be used: {error}.") from None
-    log.info("gate proxy listens", host=settings.host, port=port)
+    end_on_sigterm()
     try:
         server.run()
     except KeyboardInterrupt:

@@ -1,21 +1,16 @@
 """The side of the SuperLink: flwr's own Fleet client, as the link that a gate wraps."""
 
-import os
 import threading
+import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 import structlog
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    load_ssh_private_key,
-    load_ssh_public_key,
-)
 from flwr.app import Message
 from flwr.app.message import remove_content_from_message
+from flwr.common.constant import HEARTBEAT_DEFAULT_INTERVAL
 from flwr.common.serde import fab_from_proto, message_from_proto, message_to_proto, run_from_proto
 from flwr.proto.fab_pb2 import GetFabRequest
 from flwr.proto.fleet_pb2 import (
@@ -37,27 +32,24 @@ from flwr.supercore.inflatable.inflatable_protobuf_utils import (
     make_push_object_fn_protobuf,
 )
 from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
-from flwr.supercore.primitives.asymmetric import (
-    generate_key_pairs,
-    public_key_to_bytes,
-    uses_nist_ec_curve,
-)
+from flwr.supercore.primitives.asymmetric import generate_key_pairs, public_key_to_bytes
 from flwr.supercore.run import Run, RunNotRunningException
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
-from datatoken.errors import BadInputError
 from fl_edge.supernode.seam import Link, Received
 
 log = structlog.get_logger(__name__)
 
 AWAY = (502, 503, 504)
 MAX_PAUSE = 10.0
+HEARTBEAT_PAUSE, FAILED_HEARTBEAT_PAUSE = 10.0, 1.0
+"""Seconds between heartbeats at least; flwr's own come every 17 to 23."""
 T = TypeVar("T")
 
 
 class StoppedError(Exception):
-    """The proxy is ending."""
+    """The proxy does not ask the SuperLink, because it is ending or has just asked in vain."""
 
 
 class Uplink:
@@ -72,6 +64,8 @@ class Uplink:
     key : private key, optional
         By which the SuperLink knows the node; without one the node registers a new key
         whenever a SuperNode comes.
+    clock : callable
+        Returns seconds, for the pace of heartbeats.
     """
 
     def __init__(
@@ -81,14 +75,18 @@ class Uplink:
         insecure: bool = False,
         root_certificates: bytes | None = None,
         key: ec.EllipticCurvePrivateKey | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._address, self._insecure, self._roots = address, insecure, root_certificates
         self._known = key
         self._client: FleetHttpClient | None = None
         self._node: Node | None = None
+        self._clock, self._beating = clock, threading.Lock()
+        self._beat: SendNodeHeartbeatResponse | None = None
+        self._next_beat = clock()
         self._stop = threading.Event()
 
-    def open(self, heartbeat_interval: float) -> Link:
+    def open(self) -> Link:
         """Come on line as a node; return the link.
 
         Raises
@@ -112,9 +110,11 @@ class Uplink:
         )
         if self._known is None:
             client.RegisterNode(RegisterNodeFleetRequest(public_key=raw))
-        request = ActivateNodeRequest(public_key=raw, heartbeat_interval=heartbeat_interval)
+        request = ActivateNodeRequest(public_key=raw, heartbeat_interval=HEARTBEAT_DEFAULT_INTERVAL)
         node = Node(node_id=client.ActivateNode(request).node_id)
-        self._client, self._node = client, node
+        with self._beating:
+            self._beat, self._next_beat = None, self._clock()
+            self._client, self._node = client, node
         return self._link(client, node)
 
     def close(self) -> None:
@@ -132,19 +132,53 @@ class Uplink:
         finally:
             client.close()
 
+    def end_waits(self) -> None:
+        """End all that waits for the SuperLink."""
+        self._stop.set()
+
     def stop(self) -> None:
         """End all that waits for the SuperLink, and go off line."""
-        self._stop.set()
+        self.end_waits()
         self.close()
 
-    def heartbeat(self, interval: float) -> SendNodeHeartbeatResponse:
-        """Pass on that the SuperNode is there."""
+    def heartbeat(self) -> SendNodeHeartbeatResponse:
+        """Tell the SuperLink that the SuperNode is there, at a pace of our own.
+
+        Of faster ones the SuperLink does not hear: they get the last answer.
+
+        Raises
+        ------
+        StoppedError
+            The last one has just failed.
+        httpx.HTTPError
+        """
         client, node = self._client, self._node
         if client is None or node is None:
             return SendNodeHeartbeatResponse(success=False)
-        return client.SendNodeHeartbeat(
-            SendNodeHeartbeatRequest(node=node, heartbeat_interval=interval)
-        )
+        with self._beating:
+            if self._clock() < self._next_beat:
+                if self._beat is None:
+                    raise StoppedError
+                return self._beat
+            self._beat, self._next_beat = None, self._clock() + FAILED_HEARTBEAT_PAUSE
+            self._beat = client.SendNodeHeartbeat(
+                SendNodeHeartbeatRequest(node=node, heartbeat_interval=HEARTBEAT_DEFAULT_INTERVAL)
+            )
+            self._next_beat = self._clock() + HEARTBEAT_PAUSE
+            return self._beat
+
+    def runs(self, run_id: int) -> bool:
+        """Tell whether a run still runs; it does where the SuperLink does not answer."""
+        client, node = self._client, self._node
+        if client is None or node is None:
+            return True
+        try:
+            _running(client.GetRun, GetRunRequest(node=node, run_id=run_id))
+        except RunNotRunningException:
+            return False
+        except httpx.HTTPError:
+            pass
+        return True
 
     def _link(self, client: FleetHttpClient, node: Node) -> Link:
         again = self._again
@@ -225,46 +259,3 @@ def _running(call: Callable[[Any], T], request: Any) -> T:
         if error.response.status_code == httpx.codes.FORBIDDEN:
             raise RunNotRunningException from None
         raise
-
-
-def read_private_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    """Return a SuperNode's private key.
-
-    Raises
-    ------
-    BadInputError
-    """
-    found = _read(path, lambda content: load_ssh_private_key(content, None))
-    if not isinstance(found, ec.EllipticCurvePrivateKey):
-        raise _no_key(path)
-    return found
-
-
-def read_public_key(path: Path) -> bytes:
-    """Return a SuperNode's public key, as flwr sends it.
-
-    Raises
-    ------
-    BadInputError
-    """
-    found = _read(path, load_ssh_public_key)
-    if not isinstance(found, ec.EllipticCurvePublicKey) or not uses_nist_ec_curve(found):
-        raise _no_key(path)
-    return public_key_to_bytes(found)
-
-
-def _read(path: Path, parse: Callable[[bytes], object]) -> object:
-    try:
-        return parse(path.read_bytes())
-    except OSError as error:
-        raise BadInputError(
-            f"The key {path} can't be read: {os.strerror(error.errno or 0)}."
-        ) from None
-    except (ValueError, UnsupportedAlgorithm):
-        raise _no_key(path) from None
-
-
-def _no_key(path: Path) -> BadInputError:
-    return BadInputError(
-        f"{path} is no key of a SuperNode.", "Make one: ssh-keygen -t ecdsa -b 384 -N '' -f FILE."
-    )

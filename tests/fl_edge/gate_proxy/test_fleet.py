@@ -49,16 +49,20 @@ class MemoryUplink:
     link: MemoryLink
     opened: int = 0
     closed: int = 0
+    ended: set[int] = field(default_factory=set)
 
-    def open(self, heartbeat_interval: float) -> Link:
+    def open(self) -> Link:
         self.opened += 1
         return self.link.link()
 
     def close(self) -> None:
         self.closed += 1
 
-    def heartbeat(self, interval: float) -> SendNodeHeartbeatResponse:
+    def heartbeat(self) -> SendNodeHeartbeatResponse:
         return SendNodeHeartbeatResponse(success=True)
+
+    def runs(self, run_id: int) -> bool:
+        return run_id not in self.ended
 
 
 @dataclass
@@ -68,14 +72,17 @@ class Proxy:
     folder: Path
     allowed: bytes | None = None
     real: MemoryLink = field(default_factory=lambda: MemoryLink(fab_of()))
+    uplink: Any = None
 
     def __post_init__(self) -> None:
         self.authority = MemoryAuthority({sha256_hex(self.real.fab)})
         self.book, self.history = receipt_book(self.folder / "history.sqlite")
-        self.uplink = MemoryUplink(self.real)
-        fleet = Fleet(self.uplink, self._gate, self.allowed)  # type: ignore[arg-type]
+        self.uplink = self.uplink or MemoryUplink(self.real)
+        self.fleet = Fleet(self.uplink, self._gate, self.allowed)
         self.port = free_port()
-        config = uvicorn.Config(make_app(fleet), port=self.port, log_level="warning", ws="none")
+        config = uvicorn.Config(
+            make_app(self.fleet), port=self.port, log_level="warning", ws="none"
+        )
         self.server = uvicorn.Server(config)
         self.thread = threading.Thread(target=self.server.run)
         self.thread.start()
@@ -186,6 +193,56 @@ def test_an_answer_that_is_lost_on_the_way_to_the_supernode(proxy: Proxy) -> Non
 
     assert len(proxy.authority.kinds) == len(proxy.real.sent) == 1
     assert proxy.real.confirmed == [asked.metadata.message_id]
+
+
+def test_a_late_confirmation_does_not_drop_the_next_message(proxy: Proxy) -> None:
+    first, second = request(records()), request(records(), src_node_id=2)
+    for asked in (first, second):
+        proxy.real.deliver(asked)
+
+    with proxy.node() as node:
+        for asked in (first, second):
+            assert handed(node).metadata.message_id == asked.metadata.message_id
+            answer(node, asked)
+        third = request(records(), src_node_id=3)
+        proxy.real.deliver(third)
+        assert node.receive() is not None
+        node.confirm(RUN_ID, second.metadata.message_id)
+        with pytest.raises(httpx.HTTPStatusError, match="404"):
+            node.confirm(RUN_ID, first.metadata.message_id)
+        assert handed(node).metadata.message_id == third.metadata.message_id
+
+    assert proxy.real.confirmed == [m.metadata.message_id for m in (first, second, third)]
+
+
+def test_a_message_answered_without_being_confirmed_does_not_block_the_node(proxy: Proxy) -> None:
+    """flwr's SuperNode answers so where a FAB's signature is missing."""
+    first, second = request(records()), request(records(), src_node_id=2)
+    for asked in (first, second):
+        proxy.real.deliver(asked)
+
+    with proxy.node() as node:
+        assert node.receive() is not None
+        answer(node, first)
+        assert handed(node).metadata.message_id == second.metadata.message_id
+        answer(node, second)
+
+    assert len(proxy.real.sent) == 2
+    assert proxy.real.confirmed == [m.metadata.message_id for m in (first, second)]
+
+
+def test_a_message_of_a_run_that_has_ended_does_not_block_the_node(proxy: Proxy) -> None:
+    first, second = request(records()), request(records(), run_id=RUN_ID + 1)
+    for asked in (first, second):
+        proxy.real.deliver(asked)
+
+    with proxy.node() as node:
+        for _ in range(2):
+            received = node.receive()
+            assert received and received[0].metadata.run_id == RUN_ID
+        proxy.uplink.ended.add(RUN_ID)
+        received = node.receive()
+        assert received and received[0].metadata.run_id == RUN_ID + 1
 
 
 def test_a_strange_process_on_the_proxys_port(tmp_path: Path) -> None:
