@@ -2,7 +2,8 @@
 
 A backup is a gzip-compressed tar: ``manifest.json`` first, then the files it names with size
 and sha256. SQLite files are copied by SQLite's own online backup, so that a copy is of one
-moment; locks and temporary files stay out, and so does every file named ``password``.
+moment; locks and temporary files stay out. So do passwords (files with ``password`` in their
+name, or ``.pw`` at its end), and the folders of a run that hold rows and shares.
 """
 
 import gzip
@@ -26,7 +27,9 @@ from datatoken.types import Model
 
 MANIFEST = "manifest.json"
 FORMAT = "datatoken-backup-1"
-SECRET = "password"  # noqa: S105
+SECRET, SECRET_END = "password", ".pw"
+ROWS = frozenset({"work", "received", "lists"})
+"""Folders of a run, below ``runs``, that hold rows, shares, or the way to them."""
 _SQLITE = b"SQLite format 3\0"
 _LEFT_OUT = (".lock", "-wal", "-shm", "-journal", ".tmp", ".pid")
 _MAX_MANIFEST = 64 * 1024 * 1024
@@ -142,15 +145,33 @@ def read_manifest(source: Path) -> Manifest:
 def _copy(folder: Path, target: Path) -> None:
     target.mkdir(mode=0o700)
     for path in _files(folder):
-        if path.name == SECRET or path.name.endswith(_LEFT_OUT):
-            continue
-        copy = target / path.relative_to(folder)
-        copy.parent.mkdir(parents=True, exist_ok=True)
+        name = path.relative_to(folder)
+        if not left_out(Path(folder.name) / name):
+            _copy_file(path, target / name)
+
+
+def left_out(path: Path) -> bool:
+    """Tell whether a file of a state folder stays out: a secret, rows, or what passes."""
+    name = path.name.lower()
+    if SECRET in name or name.endswith((SECRET_END, *_LEFT_OUT)):
+        return True
+    folders = path.parts[:-1]
+    return "runs" in folders and not ROWS.isdisjoint(folders[folders.index("runs") + 2 :])
+
+
+def _copy_file(path: Path, copy: Path) -> None:
+    """Copy a file; one that the daemon takes away meanwhile was a temporary one."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    try:
         if _is_sqlite(path):
             _copy_database(path, copy)
         else:
             shutil.copyfile(path, copy, follow_symlinks=False)
         copy.chmod(path.stat().st_mode & 0o777)
+    except (OSError, sqlite3.Error):
+        if path.exists():
+            raise
+        copy.unlink(missing_ok=True)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -166,7 +187,9 @@ def _is_sqlite(path: Path) -> bool:
 
 def _copy_database(path: Path, copy: Path) -> None:
     with (
-        closing(sqlite3.connect(path, timeout=30)) as source,
+        closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", timeout=30, uri=True)
+        ) as source,
         closing(sqlite3.connect(copy)) as target,
     ):
         source.backup(target)

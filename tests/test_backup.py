@@ -2,8 +2,10 @@
 
 import io
 import json
+import os
 import sqlite3
 import tarfile
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -50,6 +52,63 @@ def test_what_was_kept_comes_back(state: Path, tmp_path: Path) -> None:
     with sqlite3.connect(back / "history.sqlite") as database:
         assert database.execute("SELECT * FROM pairs").fetchall() == [(1, 1)]
     assert not list(tmp_path.glob(".backup-*")) + list(tmp_path.glob(".restore-*"))
+
+
+SECRETS = ("owner-password", "node-password", "password.txt", "Password", "node.pw")
+PRIVATE = ("work/rows.csv", "work/out/share", "received/x", "lists/sent-ab.json")
+
+
+def test_neither_passwords_nor_rows_are_kept(state: Path, tmp_path: Path) -> None:
+    """Threat: a backup is given away with what its owner was told is not in it."""
+    for name in SECRETS:
+        (state / name).write_text("hunter2")
+    for run in ("runs/ab", "runs/0x12/ab"):
+        for name in (*PRIVATE, "status.json", "results/weights.npz"):
+            path = state / run / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("id,age")
+
+    manifest = backup.create(state, tmp_path / "kept.backup")
+
+    names = {entry.path for entry in manifest.files}
+    assert names == {
+        "history.sqlite",
+        "keys/node.json",
+        "spool/round-1.json",
+        *(f"{run}/{name}" for run in ("runs/ab", "runs/0x12/ab") for name in
+          ("status.json", "results/weights.npz")),
+    }  # fmt: skip
+
+
+def test_work_that_is_no_run_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "work/received").mkdir(parents=True)
+    (tmp_path / "work/received/receipt.json").write_text("{}")
+
+    manifest = backup.create(tmp_path / "work", tmp_path / "kept.backup")
+
+    assert [entry.path for entry in manifest.files] == ["received/receipt.json"]
+
+
+def test_files_that_pass_while_it_copies(state: Path, tmp_path: Path) -> None:
+    """A daemon writes a temporary file and renames it, many times a second."""
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.is_set():
+            handle, name = tempfile.mkstemp(dir=state, prefix="seen.json")
+            os.close(handle)
+            Path(name).replace(state / "seen.json")
+
+    for number in range(300):
+        (state / f"a{number}").write_text("x")
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for number in range(10):
+            backup.create(state, tmp_path / f"{number}.backup")
+    finally:
+        stop.set()
+        writer.join()
 
 
 def test_copy_while_a_daemon_writes_is_of_one_moment(state: Path, tmp_path: Path) -> None:

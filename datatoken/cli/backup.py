@@ -16,8 +16,9 @@ def backup(
 ) -> None:
     """Copy a state folder into one file, while the daemon that uses it goes on.
 
-    Databases are copied as they are at one moment. Keystores stay encrypted; files named
-    `password` are left out: keep those elsewhere.
+    Databases are copied as they are at one moment. Keystores stay encrypted. Left out are files
+    with `password` in their name or `.pw` at its end (keep those elsewhere), and the folders
+    `work`, `received` and `lists` of runs, which hold rows and shares.
 
     **Example**
 
