@@ -9,7 +9,7 @@ import pytest
 
 from datatoken.errors import BadInputError, ExitCode, LocalEnvironmentError, StoreError
 from datatoken.store import VerifyingStore, cid_of, digest_of, open_store
-from datatoken.store.folder import SHARDING, FolderStore
+from datatoken.store.folder import SHARDING, TEMPORARY, FolderStore
 from datatoken.types import sha256_hex
 
 # The empty file and "hello" plus newline, as every IPFS node names them.
@@ -189,3 +189,97 @@ def test_a_file_url_opens_the_folder(tmp_path: Path) -> None:
     digest = open_store(folder).put(b"hello")
 
     assert open_store(folder.as_uri()).get(digest) == b"hello"
+
+
+def lay_out(root: Path, function: str) -> None:
+    """Make a folder of blocks that are placed by another function."""
+    (root / "blocks").mkdir(parents=True)
+    (root / "blocks" / "SHARDING").write_text(f"/repo/flatfs/shard/v1/{function}\n")
+
+
+def test_kubo_repository_of_another_layout_is_not_mixed(tmp_path: Path) -> None:
+    """Blocks under the wrong names would be found neither by the node nor by others."""
+    lay_out(tmp_path, "next-to-last/3")
+
+    with pytest.raises(LocalEnvironmentError, match="next-to-last/3") as refused:
+        open_store(tmp_path).put(b"hello")
+
+    assert "next-to-last/2 only" in refused.value.hint
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["SHARDING", "blocks"]
+
+
+def test_reading_from_another_layout_is_explained(tmp_path: Path) -> None:
+    lay_out(tmp_path, "prefix/4\x1b[31m")
+
+    with pytest.raises(StoreError, match="prefix/4") as refused:
+        open_store(tmp_path).get(sha256_hex(b"hello"))
+
+    assert "next-to-last/2 only" in refused.value.hint
+    assert refused.value.message.isprintable()
+
+
+def test_kubo_repository_of_the_same_layout_is_used(tmp_path: Path) -> None:
+    lay_out(tmp_path, "next-to-last/2")
+
+    assert open_store(tmp_path).get(open_store(tmp_path).put(b"hello")) == b"hello"
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+    open_store(tmp_path).put(b"first")
+    temporary = tmp_path / "blocks" / TEMPORARY
+    for name, age in {"dead.tmp": 7200, "alive.tmp": 60, "temp-of-kubo": 7200}.items():
+        (temporary / name).write_bytes(b"half")
+        os.utime(temporary / name, (time.time() - age,) * 2)
+
+    open_store(tmp_path).put(b"second")
+
+    assert sorted(path.name for path in temporary.iterdir()) == ["alive.tmp", "temp-of-kubo"]
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """Collect the inodes of what is written to the disk."""
+    inodes: set[int] = set()
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        real(descriptor)
+        inodes.add(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return inodes
+
+
+def test_power_loss_after_the_first_put(tmp_path: Path, synced: set[int]) -> None:
+    """Every name on the way to the block is on the disk, that of the store's folder too."""
+    root = tmp_path / "new" / "store"
+
+    open_store(root).put(b"hello")
+
+    (path,) = block_files(root)
+    on_the_way = [path.parent, root / "blocks", root, root.parent, tmp_path]
+    assert [folder for folder in on_the_way if folder.stat().st_ino not in synced] == []
+    assert path.stat().st_ino in synced
+
+
+def test_power_loss_after_a_put_that_another_writer_had_begun(
+    tmp_path: Path, synced: set[int]
+) -> None:
+    """The other one has renamed the block, but has not yet synced its folder."""
+    open_store(tmp_path).put(b"hello")
+    synced.clear()
+
+    open_store(tmp_path).put(b"hello")
+
+    (path,) = block_files(tmp_path)
+    assert {path.stat().st_ino, path.parent.stat().st_ino} <= synced
+
+
+def test_store_behind_a_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "store").symlink_to(tmp_path / "disk")
+
+    store = open_store(tmp_path / "store")
+
+    assert store.get(store.put(b"hello")) == b"hello"
+    assert store.put(b"hello") == sha256_hex(b"hello")
