@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -205,6 +206,29 @@ def test_stop_in_mid_run(owner: OwnersService) -> None:
     assert owner.announced(job) == [first.digest(), second.digest()]
     b.stop(after.id)
     owner.wait(after.id, RunState.STOPPED)
+
+
+def test_many_calls_at_once_announce_one_request_and_start_one_run(owner: OwnersService) -> None:
+    job, before = owner.post(), flwr_runs(owner.world.superlink)
+    digests = [owner.request(job, LONG).digest() for _ in range(2)] * 3
+
+    def start(digest: str) -> str:
+        client = owner.b()
+        try:
+            return client.start(job, digest).id
+        except ServiceError as error:
+            return error.service_code
+
+    with ThreadPoolExecutor(len(digests)) as pool:
+        answers = set(pool.map(start, digests))
+
+    [run] = answers - {ServiceCode.ASSET_BUSY}
+    owner.wait(run, RunState.RUNNING)
+    [announced] = owner.announced(job)
+    assert announced[2:34] == run
+    assert flwr_runs(owner.world.superlink) == before + 1
+    owner.b().stop(run)
+    owner.wait(run, RunState.STOPPED)
 
 
 @pytest.mark.slow
