@@ -54,8 +54,14 @@ def load(node_config: dict[str, Any]) -> Rows:
 
 
 def split(rows: Rows) -> tuple[Rows, Rows]:
-    """Return the rows to train on and the rows to evaluate on, the same ones every time."""
+    """Return the rows to train on and the rows to evaluate on, the same ones every time.
+
+    Raises
+    ------
+    ValueError
+        When there are so few that none is held out.
+    """
+    if len(rows) < HELD_OUT:
+        raise ValueError(f"the data file needs {HELD_OUT} rows or more: every fourth is held out")
     held_out = np.arange(len(rows)) % HELD_OUT == HELD_OUT - 1
-    if not held_out.any():
-        return rows, rows
     return Rows(rows.x[~held_out], rows.y[~held_out]), Rows(rows.x[held_out], rows.y[held_out])

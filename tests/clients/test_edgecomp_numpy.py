@@ -1,5 +1,6 @@
 """EdgeComp in NumPy, on real rows and with real Flower messages."""
 
+import importlib
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -160,6 +161,19 @@ def test_a_file_that_is_no_data_is_refused(tmp_path: Path, x: Any, y: Any, what:
 
     with pytest.raises(ValueError, match=what):
         rows.load({"data": str(tmp_path / "rows.npz")})
+
+
+@pytest.mark.parametrize("client", ["edgecomp_numpy", "edgecomp_keras", "edgecomp_cnn"])
+def test_rows_so_few_that_none_is_held_out_are_refused(client: str) -> None:
+    """A model would be evaluated on the rows that it was trained on."""
+    module = importlib.import_module(f"clients.{client}.rows")
+    four = module.Rows(np.arange(4, dtype=np.float32)[:, None], np.zeros(4, np.float32))
+
+    mine, held_out = module.split(four)
+
+    assert (mine.x.ravel().tolist(), held_out.x.ravel().tolist()) == ([0, 1, 2], [3])
+    with pytest.raises(ValueError, match="4 rows or more"):
+        module.split(module.Rows(four.x[:3], four.y[:3]))
 
 
 def test_a_pickle_in_a_data_file_is_not_run(tmp_path: Path) -> None:
