@@ -17,7 +17,8 @@ from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp.strategy import DifferentialPrivacyServerSideFixedClipping, FedAvg
 from flwr.supercore import log
 
-WEIGHT = "num-examples"
+from .replies import WEIGHT, flaw, usable
+
 TINY = 1e-6
 
 
@@ -46,7 +47,7 @@ class PrivateFedAvg(DifferentialPrivacyServerSideFixedClipping):
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Return the noisy average of the devices that answered, each of the same weight."""
         found = [reply for reply in replies if not reply.has_error()]
-        found = [reply for reply in found if self._prepare(reply.content)]
+        found = [reply for reply in found if self._prepare(reply)]
         if not found:
             return None, None
         self.num_sampled_clients = len(found)
@@ -55,24 +56,29 @@ class PrivateFedAvg(DifferentialPrivacyServerSideFixedClipping):
         log(INFO, "Privacy spent: epsilon %.3f at delta %g", spent, self.delta)
         return arrays, metrics
 
-    def _prepare(self, content: RecordDict) -> bool:
-        """Give a reply the weight 1; tell whether its update can be clipped.
+    def aggregate_evaluate(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> MetricRecord | None:
+        """Return the average of the metrics that can be averaged."""
+        return super().aggregate_evaluate(server_round, usable(replies))
+
+    def _prepare(self, reply: Message) -> bool:
+        """Give a reply the weight 1 and no other metric; tell whether its update can be clipped.
 
         One number that is not finite would be in every number of the average.
         """
-        records, metrics = list(content.array_records.values()), content.metric_records
-        if len(records) != 1 or len(metrics) != 1:
-            return True  # flwr's own check says what is wrong
-        next(iter(metrics.values()))[WEIGHT] = 1
-        shapes = [(name, array.shape) for name, array in records[0].items()]
-        if shapes != [(name, array.shape) for name, array in self.current_arrays.items()]:
-            log(WARNING, "A reply of other names or shapes is left out.")
+        records = list(reply.content.array_records.values())
+        if len(records) == 1:
+            metrics = MetricRecord({WEIGHT: 1})
+            reply.content = RecordDict({"arrays": records[0], "metrics": metrics})
+        if why := flaw(reply.content, self.current_arrays):
+            log(WARNING, "The reply of node %d is left out: %s.", reply.metadata.src_node_id, why)
             return False
         sent = self.current_arrays.to_numpy_ndarrays()
         with np.errstate(all="ignore"):
             length = norm(x - y for x, y in zip(records[0].to_numpy_ndarrays(), sent, strict=True))
         if not isfinite(length):
-            log(WARNING, "A reply with numbers that are not finite is left out.")
+            log(WARNING, "A reply whose update has no finite length is left out.")
             return False
         if length == 0:  # flwr divides by it
             _nudge(records[0], self.clipping_norm * TINY)

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable
 
-from flwr.app import ArrayRecord, Context, Message, MetricRecord
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message, MetricRecord
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedTrimmedAvg
 
+from .replies import usable
 from .rounds import Config, run, sampling
 
 app = ServerApp()
@@ -14,13 +15,32 @@ app = ServerApp()
 class GuardedTrimmedMean(FedTrimmedAvg):
     """FedTrimmedAvg that says so when too few have answered for anything to be cut off."""
 
+    sent: ArrayRecord | None = None
+
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Return flwr's messages; note the arrays, which replies are held against."""
+        self.sent = arrays
+        return super().configure_train(server_round, arrays, config, grid)
+
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Return the mean of what is left when both tails are cut off."""
         found = list(replies)
-        check(sum(not reply.has_error() for reply in found), self.beta)
-        return super().aggregate_train(server_round, found)
+        kept = usable(found, self.sent)
+        devices, left_out = sum(not reply.has_error() for reply in found), len(found) - len(kept)
+        if left_out > int(self.beta * devices):  # more than the share that is foreseen
+            devices -= left_out
+        check(devices, self.beta)
+        return super().aggregate_train(server_round, kept)
+
+    def aggregate_evaluate(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> MetricRecord | None:
+        """Return the average of the metrics that can be averaged."""
+        return super().aggregate_evaluate(server_round, usable(replies))
 
 
 def check(devices: int, beta: float) -> None:

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[2]
     [
         ("strategies", "layers.py", 7),
         ("strategies", "rounds.py", 6),
+        ("strategies", "replies.py", 3),
         ("clients", "rows.py", 3),
         ("clients", "scores.py", 3),
     ],
