@@ -2,11 +2,11 @@
 
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from functools import partial
-from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from datatoken.chain.pinning import Block, parse_block
@@ -15,11 +15,13 @@ from datatoken.chain.rpc import Rpc, RpcError, refuse_other_chain
 from datatoken.errors import ChainUnreachableError, DataTokenError
 
 THREADS = 4
-"""Questions that one endpoint works at; more of them wait."""
-MOST_WAITING = 16
+"""Questions that one endpoint works at; more of them wait, as long as those who ask."""
 
 _T = TypeVar("_T")
-_Job = tuple[Callable[[Rpc], Any], "Future[Any]"]
+
+
+class LateError(ChainUnreachableError):
+    """An endpoint has not answered when the waiting ended."""
 
 
 class Endpoint:
@@ -43,32 +45,46 @@ class Endpoint:
         self.late = False
         self._chain_id, self._patience = chain_id, patience
         self._verified = self._hashes = False
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._lock = threading.Lock()
-        self._threads = self._waiting = 0
+        self._jobs: OrderedDict[Future[Any], Callable[[Rpc], Any]] = OrderedDict()
+        self._ready = threading.Condition()
+        self._threads = self._working = 0
         self._closed = False
 
     def ask(self, work: Callable[[Rpc], _T]) -> "Future[_T]":
-        """Have `work` done in a thread of this endpoint's; errors come with the future."""
+        """Have `work` done in a thread of this endpoint's; errors come with the future.
+
+        It waits until a thread is free; whoever waits for it no longer calls `forget`.
+        """
         future: Future[_T] = Future()
-        with self._lock:
-            if self._closed or self._waiting >= MOST_WAITING:
-                future.set_exception(ChainUnreachableError(f"{self.url} is busy."))
+        with self._ready:
+            if self._closed:
+                future.set_exception(ChainUnreachableError(f"{shown(self.url)} is closed."))
                 return future
-            self._waiting += 1
-            if self._threads < min(THREADS, self._waiting):
+            self._jobs[future] = work
+            if self._threads < min(THREADS, self._working + len(self._jobs)):
                 self._threads += 1
                 # A daemon: a node that hangs must not keep a command from ending.
                 threading.Thread(target=self._work, daemon=True).start()
-        self._jobs.put((work, future))
+            self._ready.notify()
         return future
+
+    def forget(self, future: "Future[Any]") -> None:
+        """Drop a question that nobody waits for: a node that hangs must not gather them."""
+        with self._ready:
+            if self._jobs.pop(future, None) is not None:
+                future.cancel()
 
     def _work(self) -> None:
         while True:
-            job = self._jobs.get()
-            if job is None:
-                return
-            work, future = job
+            with self._ready:
+                while not self._jobs and not self._closed:
+                    self._ready.wait()
+                if self._closed:
+                    return
+                future, work = self._jobs.popitem(last=False)
+                if not future.set_running_or_notify_cancel():
+                    continue
+                self._working += 1
             started = time.monotonic()
             try:
                 result = self._done(work)
@@ -80,8 +96,8 @@ class Endpoint:
                 future.set_result(result)
 
     def _finish(self, started: float) -> None:
-        with self._lock:
-            self._waiting -= 1
+        with self._ready:
+            self._working -= 1
         self.late = time.monotonic() - started > self._patience
 
     def _done(self, work: Callable[[Rpc], _T]) -> _T:
@@ -120,11 +136,13 @@ class Endpoint:
 
     def close(self) -> None:
         """Close its connections; threads end as they come free."""
-        with self._lock:
+        with self._ready:
             self._closed = True
-            threads = self._threads
-        for _ in range(threads):
-            self._jobs.put(None)
+            dropped = list(self._jobs)
+            self._jobs.clear()
+            self._ready.notify_all()
+        for future in dropped:
+            future.set_exception(ChainUnreachableError(f"{shown(self.url)} is closed."))
         self.rpc.close()
 
 
@@ -183,9 +201,21 @@ def gather(
         Once `quorum` have answered, the rest get `patience` seconds more, and one that was
         late the last time gets none. Without patience the deadline holds for all.
     """
-    asked: dict[Future[_T], Endpoint] = {}
-    for endpoint in endpoints:
-        asked[endpoint.ask(partial(work, endpoint))] = endpoint
+    asked = {endpoint.ask(partial(work, endpoint)): endpoint for endpoint in endpoints}
+    try:
+        return _gathered(asked, enough, deadline, quorum, patience)
+    finally:
+        for future, endpoint in asked.items():
+            endpoint.forget(future)
+
+
+def _gathered(
+    asked: "Mapping[Future[_T], Endpoint]",
+    enough: Callable[[Mapping[str, _T]], bool],
+    deadline: float,
+    quorum: int,
+    patience: float | None,
+) -> Gathered[_T]:
     found: Gathered[_T] = Gathered()
     left, end = set(asked), deadline
     while left:
@@ -202,7 +232,7 @@ def gather(
             return found
     for future in left:
         asked[future].late = True
-        found.errors[asked[future].url] = ChainUnreachableError("no answer in time")
+        found.errors[asked[future].url] = LateError("no answer in time")
     return found
 
 

@@ -33,6 +33,7 @@ from datatoken.chain.event_types import (
     UserEnrolled,
     UserRemoved,
 )
+from datatoken.chain.pinning import parse_block
 from datatoken.chain.profiles import BUILT_IN, NetworkProfile
 from datatoken.chain.rpc import ReplyLimitError, Rpc, RpcError
 from datatoken.errors import BadInputError, ChainUnreachableError, LocalEnvironmentError
@@ -206,7 +207,7 @@ class EventReader:
         if self._profile.finality == "latest":
             return self.rpc.block_number() - self._profile.confirmations
         block = self.rpc.request("eth_getBlockByNumber", [self._profile.finality, False])
-        return int(block["number"], 16)
+        return parse_block(block).number
 
     def _topics(self, kinds: Sequence[type[Event]]) -> list[Any]:
         return [[topic_of(kind) for kind in kinds]] if kinds else []

@@ -7,7 +7,7 @@ from typing import TypeVar
 from datatoken.chain.endpoints import header
 from datatoken.chain.panel import Panel
 from datatoken.chain.pinning import Block, agreed, candidates, settled
-from datatoken.chain.rpc import Rpc
+from datatoken.chain.rpc import ReplyLimitError, Rpc
 from datatoken.chain.seen import SeenBlocks
 from datatoken.errors import (
     ChainUnreachableError,
@@ -51,6 +51,45 @@ class Heads:
             f"block {number}", lambda _, rpc: header(rpc, hex(number)), deadline
         )
 
+    def persist(self, look: Callable[[], _T], deadline: float) -> _T:
+        """Look again until the deadline: honest nodes take a block in at different moments."""
+        disagreed: NodesDisagreeError | None = None
+        while True:
+            failed: ChainUnreachableError
+            try:
+                return look()
+            except (RolledBackViewError, StaleViewError, ReplyLimitError):
+                raise
+            except NodesDisagreeError as error:
+                failed = disagreed = error
+            except ChainUnreachableError as error:
+                # The last look may have been cut short: what was found before it counts.
+                failed = disagreed or error
+            if time.monotonic() + LOOK_AGAIN > deadline:
+                raise failed
+            time.sleep(LOOK_AGAIN)
+
+    def persist_at(
+        self, pin: Callable[[], Block], ask: Callable[[Block], _T], deadline: float
+    ) -> _T:
+        """Ask at one block until the deadline; from half of the time on at another one.
+
+        The same block, because a node that is always one behind never has the newest one;
+        another one, because a block may be replaced.
+        """
+        block: Block | None = None
+        change = (time.monotonic() + deadline) / 2
+
+        def look() -> _T:
+            nonlocal block, change
+            if block is None or time.monotonic() > change:
+                if block is not None:
+                    change = deadline
+                block = pin()
+            return ask(block)
+
+        return self.persist(look, deadline)
+
     def _until(self, look: Callable[[], _T], deadline: float) -> _T:
         """Look again while the view is too old: honest nodes are a block apart now and then."""
         rolled_back: RolledBackViewError | None = None
@@ -70,13 +109,10 @@ class Heads:
         block = self._newest(tag, deadline)
         self._check_age(block)
         last = self.seen.last(tag)
-        if last is not None and block.number <= last.number and block.hash != last.hash:
-            raise RolledBackViewError(
-                f"The endpoints show block {block.number} ({block.hash[:10]}…); "
-                f"{last.number} ({last.hash[:10]}…) was seen before.",
-                "Name endpoints that are in sync.",
-            )
-        self.seen.advance(tag, block)
+        if last is not None:
+            _compare(block, last)
+        # Another process may have seen more since.
+        _compare(block, self.seen.advance(tag, block))
         return block
 
     def _compare_restored(self, tag: str, deadline: float) -> None:
@@ -135,8 +171,20 @@ class Heads:
     def _at_or_none(self, number: int, deadline: float) -> Block | None:
         try:
             return self.at(number, deadline)
-        except NodesDisagreeError:
+        except ChainUnreachableError:  # a liar's number must not hide the honest nodes' block
+            if time.monotonic() >= deadline:
+                raise
             return None
+
+
+def _compare(block: Block, last: Block) -> None:
+    """Refuse a block that is older than the newest one seen, or another one in its place."""
+    if block.number <= last.number and block.hash != last.hash:
+        raise RolledBackViewError(
+            f"The endpoints show block {block.number} ({block.hash[:10]}…); "
+            f"{last.number} ({last.hash[:10]}…) was seen before.",
+            "Name endpoints that are in sync.",
+        )
 
 
 def _hash_at(rpc: Rpc, number: int) -> str:

@@ -1,19 +1,22 @@
 """Several endpoints of which a quorum has to give the same answer."""
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from datatoken.chain.endpoints import Endpoint, Gathered, gather
+from datatoken.chain.endpoints import Endpoint, Gathered, LateError, gather
 from datatoken.chain.pinning import agreed
-from datatoken.chain.replies import said, shown
+from datatoken.chain.replies import ReplyLimitError, RpcError, said, shown
 from datatoken.chain.rpc import Rpc
 from datatoken.errors import BadInputError, ChainUnreachableError, NodesDisagreeError
 
 _T = TypeVar("_T", bound=Hashable)
 _log = logging.getLogger(__name__)
+QUIET = 1.0
+"""Seconds between two warnings of one endpoint: a question may be asked again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class Panel:
             )
         self.rules, self.patience = rules, patience
         self.dissent: Counter[str] = Counter()
+        self._warned: dict[str, float] = {}
         self.endpoints = [Endpoint(url, rules.chain_id, timeout, patience) for url in urls]
 
     def ask(
@@ -87,6 +91,7 @@ class Panel:
         deadline: float,
         *,
         settled: bool = True,
+        divisible: bool = False,
     ) -> _T:
         """Return the answer that a quorum gives; who says something else is noted.
 
@@ -94,9 +99,13 @@ class Panel:
         ----------
         settled : bool
             False where honest nodes may differ for a moment: nobody is blamed then.
+        divisible : bool
+            True where a smaller question may be asked instead.
 
         Raises
         ------
+        ReplyLimitError
+            When it is divisible, and may lack a quorum only because it is too large.
         NodesDisagreeError
             When enough endpoints answer, and no quorum of them alike.
         ChainUnreachableError
@@ -105,11 +114,21 @@ class Panel:
         quorum = self.rules.quorum
         found = self.ask(work, lambda answers: agreed(answers, quorum) is not None, deadline)
         answer = agreed(found.answers, quorum)
+        if answer is None and divisible and self._too_large(found):
+            raise ReplyLimitError(f"The chain's endpoints do not answer {what} of this size.")
         if answer is None:
             raise self.no_quorum(what, found, settled=settled)
         if settled:
             self._note([url for url, given in found.answers.items() if given != answer], what)
         return answer
+
+    def _too_large(self, found: Gathered[_T]) -> bool:
+        """Tell whether those who refuse the question would make a quorum with the others."""
+        largest = max(Counter(found.answers.values()).values(), default=0)
+        refused = _count(found, (RpcError, ReplyLimitError))
+        late = _count(found, (LateError, ReplyLimitError))
+        quorum = self.rules.quorum
+        return late >= quorum or (refused > 0 and largest + refused >= quorum)
 
     def enough(self, answers: Mapping[str, object]) -> bool:
         """Tell whether a quorum has answered, whatever it said."""
@@ -144,10 +163,18 @@ class Panel:
             endpoint.close()
 
     def _note(self, urls: Iterable[str], what: str) -> None:
+        now = time.monotonic()
         for url in urls:
             self.dissent[url] += 1
+            if now - self._warned.get(url, -QUIET) < QUIET:
+                continue
+            self._warned[url] = now
             _log.warning("The chain's endpoint %s contradicts others on %s.", shown(url), what)
 
 
 def _told(error: Exception) -> str:
     return said(str(error)) or type(error).__name__
+
+
+def _count(found: Gathered[Any], kinds: tuple[type[Exception], ...]) -> int:
+    return sum(isinstance(error, kinds) for error in found.errors.values())

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from datatoken.chain.bound_logs import agreed_logs
 from datatoken.chain.endpoints import Answer, Endpoint
 from datatoken.chain.essence import essence
 from datatoken.chain.heads import Heads
@@ -155,16 +156,12 @@ class QuorumRpc(Rpc):
     def _view(
         self, call: Callable[[Endpoint, Rpc, Block], Answer], named: str, deadline: float
     ) -> bytes:
-        def ask() -> Answer:
-            at = self._block(named, deadline)
+        def ask(at: Block) -> Answer:
             return self._panel.agree(
                 "a view call", lambda endpoint, rpc: call(endpoint, rpc, at), deadline
             )
 
-        try:
-            answer = ask()
-        except NodesDisagreeError:
-            answer = ask()  # nodes stumble while they take a block in; a liar lies again
+        answer = self._heads.persist_at(lambda: self._block(named, deadline), ask, deadline)
         if answer.error is not None:
             raise answer.error
         return answer.content
@@ -208,6 +205,8 @@ class QuorumRpc(Rpc):
             return super().request(method, params)  # a local chain's own methods
         if method == "eth_getBlockByNumber" and params[0] in _TAGS:
             params = [hex(self._heads.pin(params[0], deadline).number), False]
+        if method == "eth_getLogs":
+            return agreed_logs(self._panel, self._heads, params, deadline)
         return self._agreed(method, params, deadline)
 
     def chain_id(self) -> int:

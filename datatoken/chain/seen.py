@@ -35,6 +35,7 @@ class SeenBlocks:
     def __init__(self, identity: str, path: Path | None = None) -> None:
         self.identity, self.path = identity, path
         self._lock = threading.Lock()
+        self._known = self._state()
         self._last = self._read()
 
     def tags(self) -> tuple[str, ...]:
@@ -42,11 +43,21 @@ class SeenBlocks:
         return tuple(self._last)
 
     def last(self, tag: str) -> Block | None:
-        """Return the newest block seen under a tag, None before the first one."""
-        return self._last.get(tag)
+        """Return the newest block seen under a tag, None before the first one.
 
-    def advance(self, tag: str, block: Block) -> None:
-        """Note a block that was seen; on disk before it returns.
+        Raises
+        ------
+        LocalEnvironmentError
+            When another process has changed the file, and it cannot be read.
+        """
+        with self._lock:
+            self._look()
+            return self._last.get(tag)
+
+    def advance(self, tag: str, block: Block) -> Block:
+        """Note a block that was seen, on disk before it returns; return the newest one.
+
+        That is another one where another process, or thread, has seen more meanwhile.
 
         Raises
         ------
@@ -56,12 +67,12 @@ class SeenBlocks:
         with self._lock:
             last = self._last.get(tag)
             if last is not None and block.number <= last.number:
-                return
-            if self.path is not None:
-                self._write(self.path, tag, block)
-            self._last[tag] = block
+                return last
+            kept = block if self.path is None else self._write(self.path, tag, block)
+            self._last[tag] = kept
+            return kept
 
-    def _write(self, path: Path, tag: str, block: Block) -> None:
+    def _write(self, path: Path, tag: str, block: Block) -> Block:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.with_name(path.name + ".lock").open("ab") as guard:
@@ -69,7 +80,7 @@ class SeenBlocks:
                 content = self._content()
                 known = content.setdefault(self.identity, {})
                 if tag in known and int(known[tag]["number"]) >= block.number:
-                    return
+                    return _block(known[tag])
                 known[tag] = {"number": block.number, "hash": block.hash}
                 handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
                 with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -81,12 +92,30 @@ class SeenBlocks:
             raise _unusable(path, str(error.strerror)) from error
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _unusable(path, "it is damaged") from error
+        return block
+
+    def _look(self) -> None:
+        """Take over what other processes have seen since the file was read last."""
+        state = self._state()
+        if state is None or state == self._known:
+            return
+        for tag, block in self._read().items():
+            last = self._last.get(tag)
+            if last is None or block.number >= last.number:
+                self._last[tag] = block
+        self._known = state
+
+    def _state(self) -> tuple[int, int, int] | None:
+        try:
+            found = self.path.stat() if self.path is not None else None
+        except OSError:
+            return None
+        return (found.st_mtime_ns, found.st_ino, found.st_size) if found is not None else None
 
     def _read(self) -> dict[str, Block]:
         try:
             return {
-                tag: Block(int(found["number"]), str(found["hash"]), 0.0)
-                for tag, found in self._content().get(self.identity, {}).items()
+                tag: _block(found) for tag, found in self._content().get(self.identity, {}).items()
             }
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _unusable(self.path, "it is damaged") from error
@@ -105,6 +134,10 @@ class SeenBlocks:
         if not isinstance(content, dict):
             raise _unusable(self.path, "it is damaged")
         return content
+
+
+def _block(found: Any) -> Block:
+    return Block(int(found["number"]), str(found["hash"]), 0.0)
 
 
 def _unusable(path: Path | None, why: str) -> LocalEnvironmentError:

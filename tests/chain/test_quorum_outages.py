@@ -1,11 +1,13 @@
 """Nodes that are stale, slow or dying, and what is remembered of them across a restart."""
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from datatoken.chain.endpoints import MOST_WAITING
+from datatoken.chain.endpoints import THREADS
 from datatoken.chain.pinning import Block
 from datatoken.chain.quorum import QuorumRpc
 from datatoken.chain.reader import ChainReader
@@ -79,8 +81,48 @@ class TestSlowAndDyingNodes:
         nodes[2].before = hang
         reader = ChainReader(connect(), chain.deployment)
 
-        for _ in range(MOST_WAITING * 2):
+        for _ in range(32):
             assert reader.check(job).status is JobStatus.OPEN
+
+    def test_crowd_of_readers(self, chain: Chain, nodes: list[Proxy], connect: Connect) -> None:
+        """More of them at once than nodes are asked at once: they wait, nobody is refused."""
+        job, _, _ = chain.simple_job()
+        for node in nodes:
+            node.before = lambda request: time.sleep(0.02)
+        reader = ChainReader(connect(timeout=30.0), chain.deployment)
+        start = threading.Barrier(24)
+
+        def check() -> JobStatus:
+            start.wait()
+            return reader.check(job).status
+
+        with ThreadPoolExecutor(24) as pool:
+            found = [pool.submit(check) for _ in range(24)]
+
+        assert [one.result() for one in found] == [JobStatus.OPEN] * 24
+
+    def test_hanging_node_gathers_no_questions(
+        self, chain: Chain, nodes: list[Proxy], connect: Connect
+    ) -> None:
+        """What nobody waits for any more is not asked when the node comes back."""
+        job, _, _ = chain.simple_job()
+        back = threading.Event()
+
+        def wait(request: Request) -> None:
+            back.wait(20)
+
+        nodes[2].before = wait
+        reader = ChainReader(connect(timeout=30.0), chain.deployment)
+        for _ in range(10):
+            reader.check(job)
+        waiting = len(nodes[2].methods)
+        back.set()
+        reader.check(job)
+        nodes[2].methods.clear()
+        reader.check(job)
+
+        assert waiting <= THREADS
+        assert len(nodes[2].methods) <= 2 * THREADS
 
     def test_two_slow_nodes_end_at_the_deadline(self, nodes: list[Proxy], connect: Connect) -> None:
         """Acceptance: 111."""
