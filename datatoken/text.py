@@ -2,6 +2,7 @@
 
 import unicodedata
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 _INVISIBLE = ("Cc", "Cf", "Zl", "Zp", "Cs", "Co")
 
@@ -16,6 +17,23 @@ def clean(text: str) -> str:
         c if c in "\n\t" or unicodedata.category(c) not in _INVISIBLE else f"\\u{ord(c):04x}"
         for c in text
     )
+
+
+def show_address(url: str) -> str:
+    """Return a URL's scheme, host and port: the rest may be a secret, and errors go to strangers.
+
+    What is no URL, a folder's path for example, is returned as it is, cleaned.
+    """
+    scheme, separator, _ = url.partition("://")
+    if not separator:
+        return clean(url)
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return f"{scheme}://…" if scheme.replace("+", "").isalnum() else "…"
+    host = f"[{host}]" if ":" in host else host
+    return clean(f"{parts.scheme}://{host}" + ("" if port is None else f":{port}"))
 
 
 def short(id_: str) -> str:

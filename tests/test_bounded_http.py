@@ -1,13 +1,16 @@
 """Servers that always have a little more to say, or never listen: calls end at their deadline."""
 
 import socket
+import ssl
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from datatoken.bounded_http import BoundedTransport, within
+from tests.support.certificates import Authority
 from tests.support.raw_server import DRIPS, Act, raw_server, sending, silent, sipping
 
 BOUND = 6.0  # not a benchmark: the servers go on for twice as long
@@ -90,3 +93,26 @@ def test_deadline_that_has_passed() -> None:
 def test_answer_in_time() -> None:
     with raw_server(sending(OK)) as port:
         assert post(f"http://localhost:{port}", b"x" * 100_000) == b"hello"
+
+
+def test_tls_server_that_drips(tmp_path: Path) -> None:
+    """Below TLS as above it: records drip, too. Acceptance: 111."""
+    authority = Authority(tmp_path / "ca")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("server", "127.0.0.1"))
+    trust = ssl.create_default_context(cafile=str(authority.ca))
+    acts = [sending(OK), DRIPS["header"]]
+
+    def act(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as wrapped:
+            acts.pop(0)(wrapped)
+
+    with raw_server(act) as port, httpx.Client(transport=BoundedTransport(trust)) as client:
+        url = f"https://127.0.0.1:{port}"
+        until = time.monotonic() + 5
+        assert client.post(url, content=bytes(9), timeout=within(until)).content == b"hello"
+        started = time.monotonic()
+        with pytest.raises(httpx.ReadTimeout):
+            client.post(url, timeout=within(started + 1))
+
+    assert time.monotonic() - started < BOUND

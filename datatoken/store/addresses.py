@@ -1,12 +1,10 @@
-"""Addresses of IPFS nodes: read once, and shown without what is nobody else's business."""
+"""Addresses of IPFS nodes, read once."""
 
 import re
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
-
-from datatoken.text import clean
 
 LIBRARY = "ipfshttpclient"
 
@@ -49,24 +47,3 @@ def node_address(text: str) -> NodeAddress | None:
     except (ValueError, httpx.InvalidURL):  # a port that is none, brackets that are not closed, …
         return None
     return NodeAddress(url, library == LIBRARY) if well else None
-
-
-def shown(address: str) -> str:
-    """Return a URL's scheme, host and port: errors are read by strangers, passwords must not be.
-
-    A path of a folder is returned as it is.
-    """
-    if "://" not in address:
-        return address
-    scheme = address.partition("://")[0]
-    try:
-        parts = urlsplit(address)
-        return clean(f"{parts.scheme}://{_host_and_port(parts)}")
-    except ValueError:
-        return clean(f"{scheme}://…")
-
-
-def _host_and_port(parts: SplitResult) -> str:
-    host = parts.hostname or ""
-    port = "" if parts.port is None else f":{parts.port}"
-    return (f"[{host}]" if ":" in host else host) + port

@@ -18,11 +18,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from datatoken.errors import BadInputError, LocalEnvironmentError, StoreError
-from datatoken.store.addresses import shown
 from datatoken.store.answers import MAX_ANSWER, check_import, json_lines
 from datatoken.store.car import car_of
 from datatoken.store.cid import cid_of
 from datatoken.store.node_http import CALL_SECONDS, NodeHttp
+from datatoken.text import show_address
 from datatoken.types import Hex32, sha256_hex
 
 
@@ -54,7 +54,7 @@ class IpfsClientStore:
             self._client = self._library.Client(multiaddress(url), session=True)
         except self._library.exceptions.AddressError:
             raise BadInputError(
-                f"ipfshttpclient does not know the host of {shown(url)}.",
+                f"ipfshttpclient does not know the host of {show_address(url)}.",
                 "Name the store by its http:// URL.",
             ) from None
         self._node = NodeHttp(url)

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 import httpx
 
-from datatoken.bounded_http import BoundedTransport, within
+from datatoken.bounded_http import PLAIN, BoundedTransport, OversizedError, read_body, within
 from datatoken.errors import StoreError
-from datatoken.store.addresses import shown
 from datatoken.store.answers import MAX_ANSWER, late, refused
+from datatoken.text import show_address
 
 File = tuple[str, bytes, str]
 """Name, content and media type of a file in a form."""
@@ -31,14 +31,13 @@ class NodeHttp:
     """
 
     def __init__(self, url: str) -> None:
-        self.shown = shown(url)
+        self.shown = show_address(url)
         self._client = httpx.Client(
             base_url=f"{url.rstrip('/')}/api/v0/",
             follow_redirects=False,
             trust_env=False,
             transport=BoundedTransport(),  # certificates: SSL_CERT_FILE counts
-            # A server that keeps to HTTP then sends what it stores, whatever stands before it.
-            headers={"accept-encoding": "identity"},
+            headers=PLAIN,
         )
 
     def close(self) -> None:
@@ -111,13 +110,9 @@ class NodeHttp:
 
 
 def _read(response: httpx.Response, limit: int) -> bytes:
-    """Read a body as it is sent: the cap is on what goes over the wire."""
-    if response.headers.get("content-encoding", "identity") != "identity":
-        raise StoreError("The IPFS node sent a compressed answer, unasked.")
-    parts, size = [], 0
-    for part in response.iter_raw():
-        size += len(part)
-        if size > limit:
-            raise StoreError(f"The IPFS node sent more than {limit} bytes.")
-        parts.append(part)
-    return b"".join(parts)
+    try:
+        return read_body(response, limit)
+    except OversizedError:
+        raise StoreError(f"The IPFS node sent more than {limit} bytes.") from None
+    except httpx.DecodingError:
+        raise StoreError("The IPFS node sent a compressed answer, unasked.") from None

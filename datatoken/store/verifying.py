@@ -4,7 +4,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from datatoken.errors import BadInputError, StoreError
-from datatoken.store.addresses import node_address, shown
+from datatoken.store.addresses import node_address
 from datatoken.store.base import Store, WrongContentError
 from datatoken.store.cid import Codec, cid_of, digest_bytes, parse_cid
 from datatoken.store.folder import FolderStore
@@ -12,6 +12,7 @@ from datatoken.store.ipfs_client import IpfsClientStore
 from datatoken.store.kubo import KuboStore
 from datatoken.store.limits import Budget, Limits
 from datatoken.store.unixfs import build_tree, decode_node
+from datatoken.text import show_address
 from datatoken.types import Hex32, sha256_hex
 
 
@@ -175,7 +176,7 @@ def open_store(url_or_path: str | Path, limits: Limits | None = None) -> Verifyi
         client = IpfsClientStore if address.library else KuboStore
         return VerifyingStore(client(address.url), limits)
     raise BadInputError(
-        f"{shown(text)} is not a store that this version can open.",
+        f"{show_address(text)} is not a store that this version can open.",
         "Give the path of a folder, a file:// URL, or the URL of a Kubo RPC API: "
         "http://host:5001, without path and query.",
     )
