@@ -147,8 +147,9 @@ class Fleet:
         with self._coming:
             self._key, self._link = None, None
             real = self._uplink.open()
-            self._at_hand, self._answered, self._taken = None, None, ("", 0.0)
-            self._link, self._key = self._make_gate(real), request.public_key
+            with self._pulling:  # a pull of the SuperNode before has ended: nothing of it is left
+                self._at_hand, self._answered, self._taken = None, None, ("", 0.0)
+                self._link, self._key = self._make_gate(real), request.public_key
             return ActivateNodeResponse(node_id=real.node_id)
 
     def _deactivate(self, request: DeactivateNodeRequest) -> Proto:

@@ -1,8 +1,9 @@
 """flwr's own Fleet client against the proxy: what a stock SuperNode gets and what leaves."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from fl_edge.gate_proxy.fleet import Fleet
 from fl_edge.gate_proxy.server import make_app
 from fl_edge.messages.envelope import bare
 from fl_edge.supernode.gate import Gate
-from fl_edge.supernode.seam import Link, link_of
+from fl_edge.supernode.seam import Link, Received, link_of
 from tests.fl_edge.messages.makers import records
 from tests.fl_edge.supernode.parts import (
     NODE_ID,
@@ -243,6 +244,45 @@ def test_a_message_of_a_run_that_has_ended_does_not_block_the_node(proxy: Proxy)
         proxy.uplink.ended.add(RUN_ID)
         received = node.receive()
         assert received and received[0].metadata.run_id == RUN_ID + 1
+
+
+def test_a_supernode_that_comes_anew_is_not_given_what_its_predecessor_was_pulling(
+    proxy: Proxy,
+) -> None:
+    """The message is of a run that the new gate does not know: it would come again for ever."""
+    first, second = request(records()), request(records(), src_node_id=2)
+    proxy.real.deliver(first)
+    pulling, go_on, receive = threading.Event(), threading.Event(), proxy.real.receive
+
+    def slowly() -> Received | None:
+        pulling.set()
+        go_on.wait()
+        return receive()
+
+    proxy.real.receive = slowly  # type: ignore[method-assign]
+    with proxy.node() as old:
+        gone = threading.Thread(target=failing, args=(old.receive,))
+        gone.start()
+        pulling.wait()
+        threading.Thread(target=release, args=(proxy, go_on)).start()
+        with proxy.node() as new:
+            gone.join()
+            proxy.real.deliver(second)
+            assert handed(new).metadata.message_id == second.metadata.message_id
+
+
+def release(proxy: Proxy, go_on: threading.Event) -> None:
+    """Let a pull go on once the next SuperNode has come."""
+    while proxy.uplink.opened < 2:
+        time.sleep(0.01)
+    time.sleep(0.2)  # without the lock the new gate is in place by then
+    go_on.set()
+
+
+def failing(call: Callable[[], object]) -> None:
+    """Call; nobody hears of what it raises."""
+    with suppress(Exception):
+        call()
 
 
 def test_a_strange_process_on_the_proxys_port(tmp_path: Path) -> None:

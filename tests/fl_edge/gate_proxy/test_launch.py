@@ -1,13 +1,13 @@
 """``fl-edge gate-proxy``: bad input is one sentence and an exit code, and its end is orderly."""
 
-import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from datatoken.types import sha256_hex
 from fl_edge.gate_proxy.keys import read_private_key, read_public_key, read_root_certificates
 from fl_edge.supernode.seam import link_of
 from tests.fl_edge.gate_proxy.test_covert import SuperLink
+from tests.fl_edge.gate_proxy.test_fleet import failing
 from tests.fl_edge.harness import BIN, QUIET, Process
 from tests.fl_edge.messages.makers import records
 from tests.fl_edge.supernode.parts import request
@@ -158,18 +159,11 @@ def test_a_proxy_whose_superlink_is_away_can_be_stopped(
         assert node.receive() is not None
         superlink.stop()
         said = asked.metadata
-        waits = threading.Thread(
-            target=suppressed, args=(node.confirm, said.run_id, said.message_id)
-        )
+        confirm = partial(node.confirm, said.run_id, said.message_id)
+        waits = threading.Thread(target=failing, args=(confirm,))
         waits.start()
         process.wait_for("no answer of the SuperLink")
         process.child.send_signal(signal.SIGTERM)
 
         assert process.wait() == ExitCode.OK, process.output
         waits.join()
-
-
-def suppressed(call: Callable[..., object], *arguments: object) -> None:
-    """Call; nobody hears of what it raises."""
-    with contextlib.suppress(Exception):
-        call(*arguments)
