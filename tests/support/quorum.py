@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from datatoken.chain.quorum import QuorumRpc
 from datatoken.types import JobStatus
@@ -52,6 +53,48 @@ def frozen(chain: Chain) -> Callable[[Request], Answer | None]:
         return {"result": chain.rpc.request("eth_getBlockByNumber", [hex(number), False])}
 
     return stay
+
+
+class OneBehind:
+    """A hook of an honest node that takes each block in when the next one is there.
+
+    Parameters
+    ----------
+    head : int, optional
+        Block at which it has stopped.
+
+    Attributes
+    ----------
+    there : bool
+        Set it: the node has caught up.
+    """
+
+    def __init__(self, chain: Chain, head: int | None = None) -> None:
+        self._rpc, self._head, self.there = chain.rpc, head, False
+
+    def __call__(self, request: Request) -> Answer | None:
+        if self.there:
+            return None
+        head = self._rpc.block_number() - 1 if self._head is None else self._head
+        method, params = request["method"], request["params"]
+        if method == "eth_blockNumber":
+            return {"result": hex(head)}
+        if method == "eth_getBlockByNumber":
+            number = head if params[0] == "latest" else int(params[0], 16)
+            asked = ("eth_getBlockByNumber", [hex(number), False])
+            return {"result": self._rpc.request(*asked) if number <= head else None}
+        if method == "eth_call" and self._of(params[1]) > head:
+            return {"error": {"code": -32000, "message": "header not found"}}
+        if method == "eth_getLogs":  # as old nodes do: no error for what they have not got
+            logs = self._rpc.request(method, params)
+            return {"result": [log for log in logs if int(log["blockNumber"], 16) <= head]}
+        return None
+
+    def _of(self, block: Any) -> int:
+        if isinstance(block, str):
+            return int(block, 16)
+        found = self._rpc.request("eth_getBlockByHash", [block["blockHash"], False])
+        return int(found["number"], 16)
 
 
 def hang(request: Request) -> Answer | None:
