@@ -15,7 +15,8 @@ from datatoken.text import show_address
         ("http://me:hush@[::1", "http://…"),
         ("file:///srv/hush", "file://"),
         ("/srv/store", "/srv/store"),
-        ("me:hush@host://[::1", "…"),
+        ("me:hush@host://[::1", "me://"),
+        ("//me:hush@[host://x", "…"),
         ("http://\x1bhost:80", "http://\\u001bhost:80"),
     ],
 )

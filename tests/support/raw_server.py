@@ -30,12 +30,15 @@ def dripping(start: bytes, drop: bytes) -> Act:
 
 
 def sending(content: bytes, then: float = 0.0) -> Act:
-    """Return what sends something, waits, and cuts the connection."""
+    """Return what sends something, waits, and cuts the connection off."""
 
     def act(connection: socket.socket) -> None:
         connection.recv(64 * 1024)
         connection.sendall(content)
         time.sleep(then)
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(64 * 1024):  # closed with something unread, it would be reset
+            pass
 
     return act
 
