@@ -43,6 +43,9 @@ class State(StrEnum):
     MINED = "mined"
     REVERTED = "reverted"
     DROPPED = "dropped"
+    """Refused when it was sent; who has its bytes may still bring it in."""
+    REPLACED = "replaced"
+    """Another transaction has its nonce: it can't be mined any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,20 +142,25 @@ class Journal:
         with self._guard, self._readable(), self._database:
             self._database.execute(f"UPDATE transactions SET {columns}", arguments)  # noqa: S608
 
-    def by_key(self, key: str) -> Entry | None:
-        """Return the transaction of an idempotency key that is under way or mined."""
-        found = self._select("key = ? AND state IN ('signed', 'mined')", key)
-        return found[0] if found else None
+    def attempts(self, intent: Hex32, key: str | None) -> list[Entry]:
+        """Return the earlier attempts at a transaction that may be mined, refused ones last.
 
-    def orphan(self, intent: Hex32) -> Entry | None:
-        """Return an equal transaction whose sender never got the answer, if there is one."""
+        With a key, all that were signed for it; without one, equal ones whose sender never got
+        the answer.
+        """
+        if key is not None:
+            return self._select(
+                "key = ? AND state IN ('signed', 'mined', 'dropped') "
+                "ORDER BY state = 'dropped', id",
+                key,
+            )
         found = self._select(
-            "key IS NULL AND intent = ? AND delivered = 0 "
-            "AND (state = 'signed' OR (state = 'mined' AND created > ?)) ORDER BY id",
+            "key IS NULL AND intent = ? AND delivered = 0 AND (state IN ('signed', 'dropped') "
+            "OR (state = 'mined' AND created > ?)) ORDER BY state = 'dropped', id",
             intent,
             time.time() - ADOPT_SECONDS,
         )
-        return next((entry for entry in found if not self._held(entry)), None)
+        return [entry for entry in found if not self._held(entry)]
 
     def _held(self, entry: Entry) -> bool:
         """Tell whether a living sender waits for this transaction."""
@@ -188,7 +196,8 @@ class Journal:
         with self._guard, self._readable(), self._database:
             # Signing is deterministic: a rejected transaction may be signed again, byte by byte.
             self._database.execute(
-                "DELETE FROM transactions WHERE chain = ? AND hash = ? AND state = 'dropped'",
+                "DELETE FROM transactions WHERE chain = ? AND hash = ? "
+                "AND state IN ('dropped', 'replaced')",
                 (self.chain, tx_hash),
             )
             cursor = self._database.execute(
@@ -203,6 +212,17 @@ class Journal:
     def settle(self, entry: Entry, state: State) -> None:
         """Note what became of a transaction."""
         self._update("state = ? WHERE id = ?", state.value, entry.id)
+
+    def exclude(self, mined: Entry) -> None:
+        """Note that what was refused with a mined transaction's nonce can't be mined any more."""
+        self._update(
+            "state = 'replaced' "
+            "WHERE chain = ? AND account = ? AND nonce = ? AND state = 'dropped' AND id != ?",
+            self.chain,
+            self.account,
+            mined.nonce,
+            mined.id,
+        )
 
     def hold(self, entry: Entry) -> None:
         """Note that this sender waits for a transaction."""
