@@ -63,10 +63,20 @@ class Facts:
         """Return the tree as the gate of one leaf verifies it: without its siblings' documents."""
         return VerifiedTree(self.tree.algorithm, {**self.tree.ddos, leaf: self.members[leaf]})
 
+    @cached_property
+    def driven(self) -> frozenset[Hex32]:
+        """Usable operations of Flower that the plan's server side drives, and none of MPC."""
+        return frozenset(
+            operation
+            for server in self.tree.assignments(self.plan.server)
+            for operation in self.tree.partners(server)
+            if operation in self.operations and self.operations[operation].kind in ("client", "app")
+        )
+
     def bundle_of(self, assignments: Iterable[Assignment]) -> Hex32:
         """Return the bundle that a leaf runs; `ZERO32` where the workflows give it none."""
         for assignment in assignments:
-            if assignment.operation in self.operations:
+            if assignment.operation in self.driven:
                 return self.operations[assignment.operation].bundle
         return ZERO32
 
