@@ -4,16 +4,20 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from flwr.app import Context, Message
+from flwr.app import Context, Error, Message
 from flwr.clientapp import ClientApp
-from flwr.clientapp.client_app import ClientAppException
-from flwr.common.constant import PARTITION_ID_KEY
+from flwr.clientapp.client_app import ClientAppException, LoadClientAppError
+from flwr.common.constant import PARTITION_ID_KEY, ErrorCode
 
 from datatoken.authorization.reasons import Refused
 from datatoken.types import Scalar
 from fl_edge.simulation.gates import ClientGates, refused_reply
 
 NodeConfig = Callable[[int], Mapping[str, Scalar]]
+Answered = Callable[[str, str | None], None]
+"""Called with a message's id, and why it has no answer but an error."""
+
+MAX_ERROR = 300
 
 
 class Backend(Protocol):
@@ -50,7 +54,7 @@ class InlineBackend:
         """Answer one message; the app gets a copy, as it would from a network."""
         try:
             return self._app(copy.deepcopy(message), context), context
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ClientAppException(str(error)) from error
 
     def terminate(self) -> None:
@@ -71,7 +75,7 @@ class GatedBackend:
         None for a bare simulation.
     node_config : callable
         Returns what a client's node configuration holds beside flwr's own keys.
-    answered : callable
+    answered : Answered
         Called after each message.
     """
 
@@ -80,7 +84,7 @@ class GatedBackend:
         inner: Backend,
         gates: ClientGates | None,
         node_config: NodeConfig,
-        answered: Callable[[], None],
+        answered: Answered,
     ) -> None:
         self._inner, self._gates = inner, gates
         self._node_config, self._answered = node_config, answered
@@ -98,19 +102,26 @@ class GatedBackend:
         """Answer one message, where its client's gate lets it in and the reply out."""
         client = int(context.node_config[PARTITION_ID_KEY])
         context.node_config.update(self._node_config(client))
+        error: str | None = "no answer"
         try:
             if self._gates is None:
-                return self._inner.process_message(message, context)
-            return self._gated(self._gates, client, message, context)
+                found = self._inner.process_message(message, context)
+            else:
+                found = self._gated(self._gates, client, message, context)
+            error = _error_in(found[0])
+            return found
         finally:
-            self._answered()
+            self._answered(message.metadata.message_id, error)
 
     def _gated(
         self, gates: ClientGates, client: int, message: Message, context: Context
     ) -> tuple[Message, Context]:
         try:
             lease = gates.admit(client, message)
-            reply, context = self._inner.process_message(message, context)
+            try:
+                reply, context = self._inner.process_message(message, context)
+            except Exception as error:
+                reply = _failed(error, message)
             gates.inspect(client, lease, message, reply)
         except Refused as refusal:
             return refused_reply(refusal, message), context
@@ -124,3 +135,20 @@ class GatedBackend:
     def terminate(self) -> None:
         """Give everything back."""
         self._inner.terminate()
+
+
+def _failed(error: Exception, request: Message) -> Message:
+    """Return a failure as the error reply of an app's process; the exception's text stays here."""
+    if isinstance(error, LoadClientAppError):
+        code = ErrorCode.LOAD_CLIENT_APP_EXCEPTION
+    elif isinstance(error, ClientAppException):
+        code = ErrorCode.CLIENT_APP_RAISED_EXCEPTION
+    else:
+        code = ErrorCode.CLIENT_APP_CRASHED
+    return Message(Error(int(code)), reply_to=request)
+
+
+def _error_in(reply: Message) -> str | None:
+    if not reply.has_error():
+        return None
+    return str(reply.error.reason or f"error {reply.error.code}")[:MAX_ERROR]

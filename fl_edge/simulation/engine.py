@@ -7,11 +7,6 @@ replaced for the time of one run and put back afterwards.
 import importlib
 import inspect
 import logging
-import os
-import random
-import shutil
-import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,13 +15,22 @@ from typing import Any
 
 from datatoken.errors import BadInputError, DataTokenError, RunFailedError
 from datatoken.types import Scalar
-from fl_edge.fab import app_config, read_fab
+from fl_edge.fab import app_config
 from fl_edge.simulation import seams
 from fl_edge.simulation.backend import GatedBackend, InlineBackend, NodeConfig
 from fl_edge.simulation.gates import ClientGates
-from fl_edge.simulation.grid import Nodes, Release, SimulationGrid
+from fl_edge.simulation.grid import Nodes, SimulationGrid
+from fl_edge.simulation.rounds import Desk
 from fl_edge.simulation.signals import Signals, StopEvent
 from fl_edge.simulation.strategy import Learned, strategies
+from fl_edge.simulation.surroundings import (
+    ServerThreads,
+    environment,
+    installed,
+    logged,
+    scratch_folder,
+    seed_all,
+)
 from fl_edge.simulation.swap import swapped
 from fl_edge.superlink.gate import Outgoing
 
@@ -41,9 +45,6 @@ QUIET = {
 }
 OBJECT_STORE = 128 * 1024 * 1024
 """Bytes of shared memory for Ray; by default it takes a third of the machine's."""
-
-SHORT = 40
-"""Ray puts sockets below its folder, and the path of a socket is 107 bytes at most."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,7 @@ class Governance:
     """What makes a simulated run a governed one."""
 
     gates: ClientGates
-    release: Release
-    minimum: int
+    desk: Desk
 
 
 def run_engine(
@@ -102,16 +102,16 @@ def run_engine(
         The app has failed.
     """
     seams.check_engine()
-    learned, nodes = Learned(), Nodes()
+    learned = Learned()
     with ExitStack() as stack:
-        stack.enter_context(_environment(QUIET))
-        app = stack.enter_context(_installed(fab))
-        stack.enter_context(_logged(setting.log))
-        stack.enter_context(strategies(learned, governed.minimum if governed else None))
-        stack.enter_context(_seamed(setting, nodes, governed))
-        scratch = stack.enter_context(_scratch())
+        stack.enter_context(environment(QUIET))
+        app = stack.enter_context(installed(fab))
+        stack.enter_context(logged(setting.log))
+        stack.enter_context(strategies(learned, governed.desk.minimum if governed else None))
+        stack.enter_context(_seamed(setting, governed))
+        scratch = stack.enter_context(scratch_folder())
         if setting.seed is not None:
-            _seed(setting.seed)
+            seed_all(setting.seed)
         try:
             _start(app, fab, overrides, setting, run_id, scratch)
         except DataTokenError:
@@ -186,22 +186,20 @@ def backend_config(cpus: int, scratch: str | None) -> dict[str, dict[str, Any]]:
 
 
 @contextmanager
-def _seamed(setting: Setting, nodes: Nodes, governed: Governance | None) -> Iterator[None]:
-    """Put grid and backend of ours into flwr's engine."""
+def _seamed(setting: Setting, governed: Governance | None) -> Iterator[None]:
+    """Put grid and backend of ours into flwr's engine; nobody uses them once they are gone."""
     run, engine = importlib.import_module(seams.RUN), importlib.import_module(seams.ENGINE)
-    original, signals = engine.run_api, Signals()
+    original, signals, threads = engine.run_api, Signals(), ServerThreads()
+    nodes, desk = Nodes(signals), governed.desk if governed else None
 
-    def answered() -> None:
-        signals.answered()
+    def answered(message: str, error: str | None) -> None:
+        if desk is not None:
+            desk.rounds.replied(message, error)
+        signals.answered(message)
         setting.answered()
 
     def grid(state_factory: Any) -> SimulationGrid:
-        def release(messages: list[Outgoing]) -> None:
-            if governed is not None:
-                governed.release(messages)
-            setting.sent(messages)
-
-        return SimulationGrid(state_factory, nodes, release, signals if governed else None)
+        return SimulationGrid(state_factory, nodes, signals, desk, setting.sent)
 
     def run_api(*given: Any, **named: Any) -> None:
         call = inspect.signature(original).bind(*given, **named)
@@ -220,71 +218,11 @@ def _seamed(setting: Setting, nodes: Nodes, governed: Governance | None) -> Iter
 
     with (
         swapped(run, "InMemoryGrid", grid),
+        swapped(run, "run_serverapp_th", threads.wrap(run.run_serverapp_th)),
         swapped(engine, "run_api", run_api),
     ):
-        yield
-
-
-@contextmanager
-def _installed(fab: bytes) -> Iterator[Path]:
-    """Unpack an app into a folder that is found first, and forget it afterwards."""
-    with tempfile.TemporaryDirectory(prefix="fl-app-") as name:
-        folder = Path(name).resolve()
-        for inner, content in read_fab(fab).items():
-            path = folder / inner
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        sys.path.insert(0, str(folder))
         try:
-            yield folder
+            yield
         finally:
-            while str(folder) in sys.path:
-                sys.path.remove(str(folder))
-            for module in [n for n, m in sys.modules.items() if _inside(m, folder)]:
-                del sys.modules[module]
-
-
-def _inside(module: Any, folder: Path) -> bool:
-    return str(getattr(module, "__file__", None) or "").startswith(f"{folder}{os.sep}")
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set variables of this process for a while: Ray's workers get them too."""
-    earlier = dict(os.environ)
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(earlier)
-
-
-@contextmanager
-def _logged(say: Callable[[str], None]) -> Iterator[None]:
-    """Give flwr's log to `say`, instead of the terminal."""
-
-    class Said(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            say(f"{record.levelname}: {record.getMessage()}")
-
-    logger = logging.getLogger("flwr")
-    with swapped(logger, "handlers", [Said(logging.INFO)]):
-        yield
-
-
-@contextmanager
-def _scratch() -> Iterator[str | None]:
-    """Make a folder for Ray's session, gone afterwards; None where its path would be too long."""
-    name = tempfile.mkdtemp(prefix="fl-")
-    try:
-        yield name if len(name) <= SHORT else None
-    finally:
-        shutil.rmtree(name, ignore_errors=True)
-
-
-def _seed(seed: int) -> None:
-    import numpy as np
-
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
+            signals.end()
+            threads.join()

@@ -7,7 +7,7 @@ moment that the server sends it, and every owner decides on a view of its own cu
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from flwr.app import Error, Message, RecordDict
 from flwr.common.constant import ErrorCode
@@ -23,7 +23,7 @@ from fl_edge.simulation.facts import Facts
 from fl_edge.simulation.owner import Owner, Seat
 from fl_edge.simulation.records import read_records
 from fl_edge.supernode.exchange import records_of
-from fl_edge.supernode.refusals import public_text, refusal_of
+from fl_edge.supernode.refusals import AppFailedError, public_text, refusal_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,17 @@ class _Asked:
     records: Mapping[str, Mapping[str, Scalar]]
 
 
+@dataclass(slots=True)
+class _Look:
+    """The chain as one look has found it, and what was decided on that; never on another's."""
+
+    state: ChainState
+    now: int
+    fresh: bool
+    asked: dict[int, _Asked] = field(default_factory=dict)
+    allowed: dict[Hashable, Lease] = field(default_factory=dict)
+
+
 class ClientGates:
     """Decides for every simulated owner.
 
@@ -59,6 +70,8 @@ class ClientGates:
     reader : Reader
     run : str
         The simulated run's id.
+    number_of : callable
+        Returns the round of a message, by its id.
     clock : callable
         Returns Unix time in seconds.
     """
@@ -69,19 +82,18 @@ class ClientGates:
         clients: int,
         reader: Reader,
         run: str,
+        number_of: Callable[[str], int] = lambda _: 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.facts, self.refusals = facts, list[Refusal]()
         self._reader, self._run, self._clock = reader, run, clock
+        self._number_of = number_of
         seats = [Seat.of(facts, leaf) for leaf in facts.leaves[:clients]]
         self.owners = [Owner(seats[client % len(seats)]) for client in range(clients)]
         self._edges = [(facts.tree.algorithm, ZERO32)]
         self._edges += [(child, parent) for parent, child in facts.tree.edges()]
         self._lock = threading.Lock()
-        self._state: ChainState | None = None
-        self._fresh, self._now, self._round = False, 0, 0
-        self._asked: dict[int, _Asked] = {}
-        self._allowed: dict[Hashable, Lease] = {}
+        self._look: _Look | None = None
 
     def look(self) -> None:
         """Read the chain for the next round, in bulk where anything has changed.
@@ -92,30 +104,26 @@ class ClientGates:
             The chain is out of reach: nobody can decide.
         """
         with self._lock, as_refusals():
-            self._round += 1
-            self._asked.clear()
-            self._allowed.clear()
-            self._fresh = False
-            if self._state is None:
-                self._read()
+            if self._look is None:
+                self._look = self._read()
                 return
-            check = self._reader.check(self.facts.job)
-            if check.counter != self._state.counter:
-                self._read()
+            state, check = self._look.state, self._reader.check(self.facts.job)
+            if check.counter != state.counter:
+                self._look = self._read()
                 return
-            self._now = int(self._clock())
-            self._state = replace(
-                self._state,
-                job=replace(self._state.job, status=check.status),
+            state = replace(
+                state,
+                job=replace(state.job, status=check.status),
                 head=check.head,
                 round=check.round,
                 block_number=check.block_number,
                 time=check.time,
             )
+            self._look = _Look(state, int(self._clock()), fresh=False)
 
-    def _read(self) -> None:
-        self._state = self._reader.snapshot(self.facts.job, self._edges, list(self.facts.named))
-        self._now, self._fresh = int(self._clock()), True
+    def _read(self) -> _Look:
+        state = self._reader.snapshot(self.facts.job, self._edges, list(self.facts.named))
+        return _Look(state, int(self._clock()), fresh=True)
 
     def admit(self, client: int, message: Message) -> Lease:
         """Decide on one message to one client, and count it.
@@ -127,11 +135,10 @@ class ClientGates:
         """
         kind = MessageKind(message.metadata.message_type.partition(".")[0])
         try:
-            asked = self._read_request(message.content)
-            lease = self._decide(client, kind, asked)
+            lease = self._decide(client, kind, message.content)
         except Exception as error:  # as a real gate: what can't be read is refused
             refusal = refusal_of(error)
-            self._note(client, kind, refusal)
+            self._note(client, kind, message, refusal)
             raise refusal from error
         self.owners[client].count(lease)
         return lease
@@ -142,50 +149,49 @@ class ClientGates:
         Raises
         ------
         Refused
-            It would not leave its owner's side; noted as well.
+            It would not leave its owner's side, or the app has failed; noted as well.
         """
-        if reply.has_error():
-            return
         try:
-            asked = self._read_request(request.content)
+            if reply.has_error():
+                raise AppFailedError(reply.error)
+            asked = _read_request(self._latest(), request.content)
             found = read_records(reply.content)
             check_reply(lease.replies, lease.kind, asked.outline, found)
         except Exception as error:
             refusal = refusal_of(error)
-            self._note(client, lease.kind, refusal)
+            self._note(client, lease.kind, request, refusal)
             raise refusal from error
 
-    def _decide(self, client: int, kind: MessageKind, asked: _Asked) -> Lease:
-        owner, state = self.owners[client], self._state
-        assert state is not None, "look() comes first"
-        likeness = (owner.likeness(state, kind), id(asked))
-        found = self._allowed.get(likeness)
+    def _latest(self) -> _Look:
+        assert self._look is not None, "look() comes first"
+        return self._look
+
+    def _decide(self, client: int, kind: MessageKind, content: RecordDict) -> Lease:
+        owner, look = self.owners[client], self._latest()
+        asked = _read_request(look, content)
+        likeness = (owner.likeness(look.state, kind), id(asked.source))
+        found = look.allowed.get(likeness)
         if found is not None:
             return owner.like(found, found.asset)
-        fresh = self._fresh
         try:
-            lease = self._authorize(owner, state, kind, asked)
+            lease = self._authorize(owner, look, kind, asked)
         except Refused:
-            if fresh:
+            if look.fresh:
                 raise
             lease = self._authorize(owner, self._again(), kind, asked)
         else:
-            self._allowed[likeness] = lease
+            look.allowed[likeness] = lease
         return lease
 
-    def _again(self) -> ChainState:
+    def _again(self) -> _Look:
         """Look once more before refusing: added permissions do not move the counter."""
         with self._lock, as_refusals():
-            if not self._fresh:
-                self._read()
-                self._allowed.clear()
-            assert self._state is not None
-            return self._state
+            if not self._latest().fresh:
+                self._look = self._read()
+            return self._latest()
 
-    def _authorize(
-        self, owner: Owner, state: ChainState, kind: MessageKind, asked: _Asked
-    ) -> Lease:
-        facts, seat = self.facts, owner.seat
+    def _authorize(self, owner: Owner, look: _Look, kind: MessageKind, asked: _Asked) -> Lease:
+        facts, seat, state = self.facts, owner.seat, look.state
         view = View(
             network=facts.network,
             state=state,
@@ -206,25 +212,27 @@ class ClientGates:
             records=asked.records,
             installed=facts.installed,
             run=self._run,
-            now=self._now,
+            now=look.now,
         )
         return authorize(view, ask)
 
-    def _read_request(self, content: RecordDict) -> _Asked:
-        found = self._asked.get(id(content))
-        if found is None:
-            read = read_records(content)
-            found = _Asked(content, read.outline(), records_of(read))
-            self._asked[id(content)] = found
-        return found
+    def _note(self, client: int, kind: MessageKind, message: Message, refusal: Refused) -> None:
+        number, leaf = self._number_of(message.metadata.message_id), self.owners[client].seat.leaf
+        # One append is one step: no lock, which a look at the chain may hold for long.
+        self.refusals.append(Refusal(number, kind, client, leaf, refusal.reason, refusal.message))
 
-    def _note(self, client: int, kind: MessageKind, refusal: Refused) -> None:
-        owner = self.owners[client]
-        said = Refusal(self._round, kind, client, owner.seat.leaf, refusal.reason, refusal.message)
-        with self._lock:
-            self.refusals.append(said)
+
+def _read_request(look: _Look, content: RecordDict) -> _Asked:
+    """Read a content once for a look; of two threads that come at once, both get the same."""
+    found = look.asked.get(id(content))
+    if found is None:
+        read = read_records(content)
+        found = _Asked(content, read.outline(), records_of(read))
+        found = look.asked.setdefault(id(content), found)
+    return found
 
 
 def refused_reply(refusal: Refused, request: Message) -> Message:
     """Return what a server is sent in place of a reply; as a real gate's, in memory."""
-    return Message(Error(int(ErrorCode.INVALID_FAB), public_text(refusal)), reply_to=request)
+    code = refusal.error_code if isinstance(refusal, AppFailedError) else ErrorCode.INVALID_FAB
+    return Message(Error(int(code), public_text(refusal)), reply_to=request)

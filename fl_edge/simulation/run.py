@@ -5,37 +5,26 @@ import sqlite3
 import tempfile
 import threading
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from datatoken.authorization.gate import Gatekeeper
 from datatoken.authorization.history import SCHEMA, HistoryStore
 from datatoken.authorization.view import LogState
+from datatoken.errors import RunFailedError
 from datatoken.roles.site import Site
-from datatoken.types import Hex32, MessageKind, Scalar
+from datatoken.types import Hex32, Scalar
 from fl_edge.fab.keys import JOB_KEY, REQUEST_KEY
 from fl_edge.simulation.engine import Governance, Setting, run_engine
 from fl_edge.simulation.facts import Facts
 from fl_edge.simulation.gates import ClientGates, Refusal
 from fl_edge.simulation.reader import RoundReader
+from fl_edge.simulation.rounds import Desk, Round, Rounds
 from fl_edge.simulation.strategy import Learned
-from fl_edge.superlink.gate import Outgoing, SuperLinkGate
+from fl_edge.superlink.gate import SuperLinkGate
 from fl_edge.superlink.runs import RunBook
 
 RUN_BYTES = 7
-
-
-@dataclass(frozen=True)
-class Round:
-    """One round that the server has sent: train and evaluate are one each."""
-
-    number: int
-    kind: MessageKind
-    sent: int
-    refused: Mapping[str, int]
-    seconds: float
 
 
 @dataclass
@@ -47,33 +36,6 @@ class Simulated:
     learned: Learned
     seconds: float
     enforcement: bool = False
-
-
-@dataclass
-class Pushes:
-    """When each round left, and how many messages it had."""
-
-    found: list[tuple[MessageKind, int, float]] = field(default_factory=list)
-
-    def note(self, messages: list[Outgoing]) -> None:
-        """Note a round that leaves now."""
-        self.found.append((messages[0].kind, len(messages), time.monotonic()))
-
-    def rounds(self, refusals: Sequence[Refusal], ended: float) -> list[Round]:
-        """Return the rounds with what was refused in them."""
-        ends = [at for _, _, at in self.found[1:]] + [ended]
-        return [
-            Round(
-                number,
-                kind,
-                sent,
-                dict(Counter(r.reason.value for r in refusals if r.round == number)),
-                round(end - at, 3),
-            )
-            for number, ((kind, sent, at), end) in enumerate(
-                zip(self.found, ends, strict=True), start=1
-            )
-        ]
 
 
 class _Forgetful(HistoryStore):
@@ -111,13 +73,15 @@ class Simulation:
         self._site, self._facts, self._setting = site, facts, setting
         self.run_id = int.from_bytes(secrets.token_bytes(RUN_BYTES), "big") + 1
         self._reader = RoundReader(site.reader)
-        self.gates = ClientGates(facts, setting.clients, self._reader, str(self.run_id))
-        self._pushes = Pushes()
+        self._rounds = Rounds()
+        self.gates = ClientGates(
+            facts, setting.clients, self._reader, str(self.run_id), self._rounds.number_of
+        )
 
     @property
     def rounds(self) -> list[Round]:
         """The rounds so far."""
-        return self._pushes.rounds(self.gates.refusals, time.monotonic())
+        return self._rounds.told(self.gates.refusals)
 
     def run(self) -> Simulated:
         """Ask the SuperLink's gate, run the app, and ask anew for each round.
@@ -139,22 +103,32 @@ class Simulation:
                 }
                 admission, lease = gate.admit(plan.fab, {**plan.overrides, **hints})
                 gate.begin(self.run_id, admission, lease)
-
-                def release(messages: list[Outgoing]) -> None:
-                    self._reader.next_round()
-                    for message in messages:
-                        gate.release(message)
-                    self.gates.look()
-                    self._pushes.note(messages)
-
-                governed = Governance(self.gates, release, admission.minimum)
-                learned = run_engine(plan.fab, plan.overrides, self._setting, self.run_id, governed)
+                desk = Desk(
+                    gate,
+                    self._rounds,
+                    self.run_id,
+                    admission.minimum,
+                    before=self._reader.next_round,
+                    after=self.gates.look,
+                )
+                learned = self._learn(desk)
             finally:
                 book.close()
                 history.close()
         return Simulated(
             self.rounds, self.gates.refusals, learned, round(time.monotonic() - started, 3)
         )
+
+    def _learn(self, desk: Desk) -> Learned:
+        """Run the app; how the run ends is for the SuperLink to say, and not for the app alone."""
+        plan, governed = self._facts.plan, Governance(self.gates, desk)
+        try:
+            learned = run_engine(plan.fab, plan.overrides, self._setting, self.run_id, governed)
+        except RunFailedError:
+            desk.check_refused()
+            raise
+        desk.finish()
+        return learned
 
     def _superlink(self, history: HistoryStore, book: RunBook) -> SuperLinkGate:
         """Return the gate of the SuperLink's owner, with a memory that ends with the run."""

@@ -35,6 +35,21 @@ SEAMS = (
     ),
     Seam(RUN, "InMemoryGrid", ("state_factory", "pull_interval")),
     Seam(
+        RUN,
+        "run_serverapp_th",
+        (
+            "server_app_attr",
+            "server_app",
+            "server_app_context",
+            "grid",
+            "app_dir",
+            "f_stop",
+            "exception_queue",
+            "enable_tf_gpu_growth",
+            "ctx_queue",
+        ),
+    ),
+    Seam(
         ENGINE,
         "run_api",
         (

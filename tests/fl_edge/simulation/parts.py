@@ -1,5 +1,8 @@
 """A throw-away world for tests of simulations, and runs in it."""
 
+import shutil
+import textwrap
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +25,51 @@ def parts() -> list[Part]:
     return [describe(HERE / "sum_op", None), describe(operation_folder("fedaverage"), None)]
 
 
+def changed_client(folder: Path, old: str, new: str) -> Part:
+    """Return the operation of `parts` with other code in it."""
+    target = _copy(HERE / "sum_op", folder / "changed_op")
+    code = target / "client_app.py"
+    assert old in code.read_text()
+    code.write_text(code.read_text().replace(old, new))
+    return describe(target, None)
+
+
+LOOP = '''"""A ServerApp without a strategy: it has a loop of its own."""
+
+import time
+
+import numpy as np
+from flwr.app import ArrayRecord, Context, Message, RecordDict
+from flwr.serverapp import Grid, ServerApp
+
+app = ServerApp()
+
+
+def content(number: float) -> RecordDict:
+    return RecordDict({"arrays": ArrayRecord([np.full((2, 1), number, np.float32)])})
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    nodes = list(grid.get_node_ids())
+'''
+
+
+def own_loop(folder: Path, body: str) -> Part:
+    """Return an operation whose ServerApp sends by itself: `body` has `grid` and `nodes`."""
+    target = _copy(operation_folder("fedaverage"), folder / "own_loop")
+    (target / "server_app.py").write_text(LOOP + textwrap.indent(textwrap.dedent(body), "    "))
+    return describe(target, None)
+
+
+def _copy(source: Path, target: Path) -> Path:
+    """Copy an operation; it is named as its folder is."""
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    document = target / "operation.json"
+    document.write_text(document.read_text().replace(f'"{source.name}.', f'"{target.name}.'))
+    return target
+
+
 @dataclass
 class Town:
     """A world with one job, and simulations of it."""
@@ -32,12 +80,13 @@ class Town:
     terms: dict[int, Terms] = field(default_factory=dict)
     minimum: int | None = None
     config: dict[str, Scalar] = field(default_factory=dict)
+    parts: Sequence[Part] = field(default_factory=parts)
 
     def __post_init__(self) -> None:
         self.config = {"num-server-rounds": self.rounds, "min-nodes": self.members, **self.config}
         self.world = Sandbox.build(
             self.folder,
-            parts(),
+            self.parts,
             self.members,
             self.config,
             terms=lambda index: self.terms.get(index, Terms()),
@@ -52,10 +101,11 @@ class Town:
         given = {"clients": self.members, "backend": "inline", **setting}
         return Simulation(self.site, self.facts(), Setting(**given))  # type: ignore[arg-type]
 
-    def bare(self, backend: str = "inline") -> Learned:
+    def bare(self, **setting: object) -> Learned:
         """Run the same app on the same engine without any gate."""
-        plan = self.facts().plan
-        return run_engine(plan.fab, plan.overrides, Setting(self.members, backend), 7, None)
+        plan, given = self.facts().plan, {"backend": "inline", **setting}
+        made = Setting(self.members, **given)  # type: ignore[arg-type]
+        return run_engine(plan.fab, plan.overrides, made, 7, None)
 
     def revoke(self, member: int) -> None:
         with self.world.owner() as owner:
@@ -63,3 +113,6 @@ class Town:
 
     def close(self) -> None:
         self.world.close()
+
+
+NewTown = Callable[..., Town]

@@ -1,7 +1,9 @@
 """What a simulated gate says is what the decision core says, owner by owner."""
 
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from datatoken.authorization.decision import Lease
 from datatoken.authorization.reasons import Refused
 from datatoken.ddo import Terms
 from datatoken.ddo.terms import Constraint
+from fl_edge.simulation import gates as module
 from fl_edge.simulation.gates import ClientGates
 from tests.fl_edge.simulation.parts import Town
 
@@ -77,3 +80,48 @@ def test_one_look_at_the_chain_serves_a_round(town: Town) -> None:
 
     assert all(isinstance(one, Lease) for one in answers)
     assert town.site.rpc.calls == before + 1
+
+
+def test_a_request_that_two_threads_read_at_once_is_one_request(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is decided is kept by the request's id: no request may be gone while that is kept."""
+    gates = ClientGates(town.facts(), 8, town.site.reader, "3")
+    gates.look()
+    both, read, decided = threading.Barrier(2), module.read_records, list[object]()
+    authorize = gates._authorize
+
+    def read_together(content: RecordDict) -> object:
+        both.wait(30)
+        return read(content)
+
+    def noted(*given: Any) -> Lease:
+        decided.append(given[-1])
+        return authorize(*given)
+
+    monkeypatch.setattr(module, "read_records", read_together)
+    monkeypatch.setattr(gates, "_authorize", noted)
+    asked = message("train")
+    unlike = (0, 2)
+    threads = [threading.Thread(target=answer, args=(gates, who, asked)) for who in unlike]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(decided) == 2
+    assert decided[0] is decided[1]
+
+
+def test_a_leaf_that_has_work_in_mpc_too_runs_the_plans_app(town: Town) -> None:
+    facts = town.facts()
+    leaf = facts.leaves[0]
+    (own,) = facts.tree_of(leaf).assignments(leaf)
+    document = facts.operations[own.operation]
+    other = "0x" + "ab" * 32
+    share = document.model_copy(update={"kind": "mpc", "bundle": other})
+    facts = replace(facts, operations={**facts.operations, other: share})
+
+    found = facts.bundle_of([replace(own, operation=other), own])
+
+    assert found == document.bundle != other

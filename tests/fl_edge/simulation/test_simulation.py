@@ -1,7 +1,6 @@
 """Simulated runs in a world of their own: real chain, real Flower engine, real decisions."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,22 +10,7 @@ from datatoken.ddo import Terms
 from datatoken.ddo.terms import Constraint
 from datatoken.types import MessageKind
 from fl_edge.strategy.governed import GovernedStrategy, Strategy
-from tests.fl_edge.simulation.parts import Town
-
-NewTown = Callable[..., Town]
-
-
-@pytest.fixture
-def new_town(tmp_path: Path) -> Iterator[NewTown]:
-    made: list[Town] = []
-
-    def build(**options: object) -> Town:
-        made.append(Town(tmp_path, **options))  # type: ignore[arg-type]
-        return made[-1]
-
-    yield build
-    for town in made:
-        town.close()
+from tests.fl_edge.simulation.parts import NewTown
 
 
 def test_learns_what_a_bare_simulation_learns_and_leaves_flwr_as_it_was(new_town: NewTown) -> None:
