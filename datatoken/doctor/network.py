@@ -4,11 +4,11 @@ import os
 import ssl
 import time
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 from datatoken.chain.deployment import Deployment
 from datatoken.chain.pinning import Block, parse_block
 from datatoken.chain.profiles import NetworkProfile
+from datatoken.chain.replies import shown
 from datatoken.chain.rpc import Rpc
 from datatoken.doctor.findings import Finding, State, attempt
 from datatoken.errors import DataTokenError, StoreError
@@ -84,13 +84,13 @@ def _endpoint(deployment: Deployment, url: str, profile: NetworkProfile) -> Iter
         yield _judged(_shown(url), block, took, profile)
 
 
-def _judged(shown: str, block: Block, took: float, profile: NetworkProfile) -> Finding:
+def _judged(place: str, block: Block, took: float, profile: NetworkProfile) -> Finding:
     age = time.time() - block.time
     if abs(age) > profile.clock_bound:
         return Finding(
             "chain",
             State.ERROR,
-            f"{shown}: its newest block is {age:.0f} s away from this machine's clock; "
+            f"{place}: its newest block is {age:.0f} s away from this machine's clock; "
             f"gates refuse beyond {profile.clock_bound:g} s (STALE_VIEW).",
             "Set the clock by NTP; if it is right, the node lags: use another endpoint.",
         )
@@ -98,7 +98,7 @@ def _judged(shown: str, block: Block, took: float, profile: NetworkProfile) -> F
     return Finding(
         "chain",
         State.WARNING if slow else State.OK,
-        f"{shown}: block {block.number}, {age:.0f} s old, answered in {took * 1e3:.0f} ms.",
+        f"{place}: block {block.number}, {age:.0f} s old, answered in {took * 1e3:.0f} ms.",
         "Every decision waits for it: use a nearer endpoint." if slow else "",
     )
 
@@ -138,10 +138,4 @@ def recorder(url: str) -> Iterator[Finding]:
 
 def _shown(address: str) -> str:
     """Return an address without what may be secret in it: people send these lines to others."""
-    try:
-        parts = urlsplit(address)
-    except ValueError:
-        return "an address that is none"
-    if not parts.netloc:
-        return clean(address)
-    return clean(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")
+    return shown(address) if "://" in address else clean(address)
