@@ -152,7 +152,13 @@ def test_job_that_is_not_posted_not_granted_any_more_or_paused_announces_nothing
     signed = owner.request(paused, SMALL)
     assert refused(lambda: b.start(paused, signed.digest())) is Reason.JOB_NOT_OPEN
 
-    for job in (unposted, ungranted, paused):
+    deserted = owner.post()  # only the gate counts who still grants: the announcement does not
+    signed_too = owner.request(deserted, SMALL)
+    world.revoke(0)
+    assert refused(lambda: b.start(deserted, signed_too.digest())) is Reason.TOO_FEW_PARTICIPANTS
+    world.grant(0)
+
+    for job in (unposted, ungranted, paused, deserted):
         nothing_happened(owner, job, before)
     institution.reopen(paused)
     run = b.start(paused, signed.digest())  # nothing was spent by the refusal
@@ -189,6 +195,9 @@ def test_stop_in_mid_run(owner: OwnersService) -> None:
     owner.wait(run.id, RunState.RUNNING, stage=1)
     pid = owner.pid(run.id)
     assert os.getpgid(pid) == os.getsid(pid) == pid
+    allowed = {"PATH", "LANG", "LC_ALL", "TMPDIR", "TZ", "SSL_CERT_FILE"}
+    allowed |= {"FLWR_HOME", "FLWR_TELEMETRY_ENABLED", "FLWR_DISABLE_UPDATE_CHECK"}
+    assert environment_of(pid).keys() <= allowed
     shown = str(environment_of(pid))
     assert SECRET not in shown and PASSWORD not in shown
     second = owner.request(job, SMALL)
@@ -330,11 +339,18 @@ def test_submit_at_a_terminal(owner: OwnersService) -> None:
 
 
 @pytest.mark.slow
-def test_superlink_that_is_not_there_spends_no_request(owner: OwnersService) -> None:
-    """The last test of this module: the SuperLink is ended."""
-    job = owner.post()
-    signed = owner.request(job, SMALL)
+def test_superlink_that_ends_in_mid_run_or_is_not_there(owner: OwnersService) -> None:
+    """The last test of this module: the SuperLink is ended. Acceptance: 104."""
+    b, job = owner.b(), owner.post()
+    run = b.start(job, owner.request(job, LONG).digest())
+    owner.wait(run.id, RunState.RUNNING, stage=1)
+
     owner.world.superlink.stop()
 
-    assert refused(lambda: owner.b().start(job, signed.digest())) is Reason.ENGINE_MISSING
-    assert owner.announced(job) == []
+    assert owner.wait(run.id, RunState.FAILED).reason == Reason.ENGINE_FAILED
+    owner.nothing_left()
+    other = owner.post()
+    signed = owner.request(other, SMALL)
+    assert refused(lambda: b.start(other, signed.digest())) is Reason.ENGINE_MISSING
+    assert owner.announced(other) == []
+    assert {run.job for run in b.jobs()}.isdisjoint({other})  # the request is not spent
