@@ -237,7 +237,7 @@ class EventReader:
         if topics:
             query["topics"] = list(topics)
         logs = self.rpc.request("eth_getLogs", [query])
-        if not isinstance(logs, list):
+        if not isinstance(logs, list) or not all(isinstance(log, dict) for log in logs):
             raise ChainUnreachableError("The chain answered eth_getLogs with something else.")
         return logs
 

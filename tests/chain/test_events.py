@@ -1,11 +1,11 @@
 """The event reader: in order, each event once, from where it stopped."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from datatoken.chain.events import EventReader, Granted, JobPosted, TaskCreated, TokenMinted
+from datatoken.chain.events import Event, EventReader, Granted, JobPosted, TaskCreated, TokenMinted
 from datatoken.chain.rpc import Rpc
 from datatoken.errors import BadInputError, ChainUnreachableError, LocalEnvironmentError
 from tests.support.chain import Chain, fresh
@@ -57,7 +57,7 @@ def test_the_cursor_goes_on_where_it_stopped(chain: Chain, tmp_path: Path) -> No
 def test_no_event_twice_where_blocks_are_read_again(chain: Chain, tmp_path: Path) -> None:
     path = tmp_path / "cursor.json"
     profile = chain.profile.model_copy(update={"reorg_overlap": 1000})
-    found = []
+    found: list[Event] = []
     for _ in range(3):
         chain.task(chain.b)
         reader = EventReader(chain.rpc, chain.deployment, path, profile=profile)
@@ -107,6 +107,11 @@ def test_windows_are_halved_until_the_node_can_answer(chain: Chain, proxy: Proxy
     assert min(sizes) <= 3
 
 
+def logs_of(result: object) -> Callable[[Request], Answer | None]:
+    """Return a hook of a node that has these logs for every question."""
+    return lambda request: {"result": result} if request["method"] == "eth_getLogs" else None
+
+
 def test_a_node_that_always_fails(chain: Chain, proxy: Proxy) -> None:
     """Acceptance: 111."""
     reader = EventReader(Rpc(proxy.url), chain.deployment)
@@ -117,11 +122,25 @@ def test_a_node_that_always_fails(chain: Chain, proxy: Proxy) -> None:
 
     with pytest.raises(ChainUnreachableError):
         reader.read()
-    proxy.before = lambda request: {"result": "text"} if "Logs" in request["method"] else None
-    with pytest.raises(ChainUnreachableError):
-        reader.read()
+    answers: list[object] = ["text", None, ["text"], [{}]]
+    for result in answers:
+        proxy.before = logs_of(result)
+        with pytest.raises(ChainUnreachableError):
+            reader.read()
 
     assert reader.next_block == position
+
+
+@pytest.mark.parametrize("result", [None, 7, "0x1", {}, {"number": "0xzz"}, {"number": None}])
+def test_final_block_that_is_none(chain: Chain, proxy: Proxy, result: object) -> None:
+    profile = chain.profile.model_copy(update={"finality": "finalized"})
+    reader = EventReader(Rpc(proxy.url), chain.deployment, profile=profile)
+    proxy.before = lambda request: (
+        {"result": result} if request["method"] == "eth_getBlockByNumber" else None
+    )
+
+    with pytest.raises(ChainUnreachableError):
+        reader.read()
 
 
 def test_a_node_that_lags_does_not_set_the_reader_back(chain: Chain, proxy: Proxy) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from datatoken.chain.endpoints import THREADS
+from datatoken.chain.endpoints import THREADS, Endpoint, LateError, gather
 from datatoken.chain.pinning import Block
 from datatoken.chain.quorum import QuorumRpc
 from datatoken.chain.reader import ChainReader
@@ -101,28 +101,24 @@ class TestSlowAndDyingNodes:
 
         assert [one.result() for one in found] == [JobStatus.OPEN] * 24
 
-    def test_hanging_node_gathers_no_questions(
-        self, chain: Chain, nodes: list[Proxy], connect: Connect
-    ) -> None:
+    def test_hanging_node_gathers_no_questions(self, chain: Chain, nodes: list[Proxy]) -> None:
         """What nobody waits for any more is not asked when the node comes back."""
-        job, _, _ = chain.simple_job()
-        back = threading.Event()
+        endpoint = Endpoint(nodes[0].url, chain.deployment.chain_id, 5.0, 0.1)
+        back, asked = threading.Event(), []
 
-        def wait(request: Request) -> None:
+        def work(_: Endpoint, rpc: Rpc) -> None:
+            asked.append(rpc)
             back.wait(20)
 
-        nodes[2].before = wait
-        reader = ChainReader(connect(timeout=30.0), chain.deployment)
-        for _ in range(10):
-            reader.check(job)
-        waiting = len(nodes[2].methods)
+        for _ in range(3 * THREADS):
+            found = gather([endpoint], work, bool, time.monotonic() + 0.2)
+            assert isinstance(found.errors[endpoint.url], LateError)
         back.set()
-        reader.check(job)
-        nodes[2].methods.clear()
-        reader.check(job)
+        last = endpoint.ask(lambda rpc: rpc.chain_id())
 
-        assert waiting <= THREADS
-        assert len(nodes[2].methods) <= 2 * THREADS
+        assert last.result(20) == chain.deployment.chain_id
+        assert 1 <= len(asked) <= THREADS
+        endpoint.close()
 
     def test_two_slow_nodes_end_at_the_deadline(self, nodes: list[Proxy], connect: Connect) -> None:
         """Acceptance: 111."""
