@@ -64,7 +64,7 @@ class Setting:
     answered : callable
         Called after each message that a client has dealt with.
     sent : callable
-        Called with each round that may leave.
+        Called with what is sent at once, before it leaves.
     """
 
     clients: int
