@@ -230,7 +230,8 @@ class Gate:
             self._refuse(asked.request, unreadable(error), error)
             return set(), ""
         session = secrets.token_hex(8)
-        self._pending[session] = Pending(asked, envelope, ids, runtime)
+        # A finer clock would have room for what no policy has looked at.
+        self._pending[session] = Pending(asked, envelope, ids, round(runtime, 1))
         return ids, session
 
     def push(self, _run_id: int, session: str, object_id: str, content: bytes) -> None:
