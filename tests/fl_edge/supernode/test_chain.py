@@ -282,14 +282,14 @@ def test_chain_out_of_reach(nodes: list[Node], monkeypatch: pytest.MonkeyPatch) 
 
 def test_store_out_of_reach(world: World, nodes: list[Node]) -> None:
     """Without documents nothing is decided. Acceptance: 111."""
-    hidden = world.store_path.with_name("hidden")
-    world.store_path.rename(hidden)
+    folder = Path(world.store_path)
+    hidden = folder.rename(folder.with_name("hidden"))
     try:
         assert nodes[0].ask(message(next(_runs))) in ("STORE_UNREACHABLE", "OPERATION_MISMATCH")
         nodes[0].named(**{"datatoken-job": world.job})
         assert nodes[0].ask(message(next(_runs))) == "STORE_UNREACHABLE"
     finally:
-        hidden.rename(world.store_path)
+        hidden.rename(folder)
 
 
 def test_revoked_mid_run(world: World, nodes: list[Node]) -> None:
