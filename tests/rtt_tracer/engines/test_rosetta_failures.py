@@ -73,7 +73,8 @@ def test_a_party_killed_at_an_epoch(how: str, tmp_path: Path) -> None:
 
         # Assert
         assert [end.code for end in ends] == ["PEER_LOST"] * 2, ends
-        assert "rank 1" in str(ends[0].message)
+        # Who sees it first stops, and the other may hear of that stop before.
+        assert any("rank 1" in str(end.message) for end in ends), ends
         assert not any(run.results(rank).joinpath("manifest.json").exists() for rank in (0, 2))
 
 
