@@ -10,7 +10,8 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from datatoken.ddo.canonical import validate
-from datatoken.service.assets.settings import load_toml, read_password
+from datatoken.passwords import read_password
+from datatoken.service.assets.settings import load_toml
 from datatoken.types import Hex32, Model
 from rtt_tracer.agreement.introductions import Host
 

@@ -2,11 +2,10 @@
 
 import re
 from typing import Any
-from urllib.parse import urlsplit
 
 from datatoken import strict_json
 from datatoken.errors import ChainUnreachableError
-from datatoken.text import clean
+from datatoken.text import clean, show_address
 
 MAX_REPLY = 1024 * 1024
 """Bytes of an answer: a block's header with the hashes of all its transactions, and more."""
@@ -128,12 +127,4 @@ def said(text: str) -> str:
 
 def shown(url: str) -> str:
     """Return scheme, host and port of an endpoint: the rest of its address may be a secret."""
-    try:
-        parts = urlsplit(url)
-        port, host = parts.port, parts.hostname or ""
-    except ValueError:
-        return "an address that is none"
-    if "://" not in url:
-        return "an address that is none"
-    host = f"[{host}]" if ":" in host else host
-    return said(f"{parts.scheme}://{host}" + (f":{port}" if port is not None else ""))
+    return said(show_address(url)) if "://" in url else "an address that is none"

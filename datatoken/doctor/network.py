@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from datatoken.chain.deployment import Deployment
 from datatoken.chain.pinning import Block, parse_block
 from datatoken.chain.profiles import NetworkProfile
-from datatoken.chain.replies import shown
 from datatoken.chain.rpc import Rpc
 from datatoken.doctor.findings import Finding, State, attempt
 from datatoken.errors import DataTokenError, StoreError
 from datatoken.service.http import ServiceHttp
 from datatoken.store import open_store
-from datatoken.text import clean
+from datatoken.text import clean, show_address
 
 PROBE = b"datatoken doctor was here\n"
 SLOW_SECONDS = 1.0
@@ -79,9 +78,9 @@ def _endpoint(deployment: Deployment, url: str, profile: NetworkProfile) -> Iter
             took = time.monotonic() - started
         block = parse_block(header)
     except DataTokenError as error:
-        yield Finding("chain", State.ERROR, f"{_shown(url)}: {error.message}", error.hint)
+        yield Finding("chain", State.ERROR, f"{show_address(url)}: {error.message}", error.hint)
     else:
-        yield _judged(_shown(url), block, took, profile)
+        yield _judged(show_address(url), block, took, profile)
 
 
 def _judged(place: str, block: Block, took: float, profile: NetworkProfile) -> Finding:
@@ -111,7 +110,9 @@ def store(address: str) -> Iterator[Finding]:
     if opened.get(digest) != PROBE:
         raise StoreError("The store returned another block than was put.")
     took = time.monotonic() - started
-    yield Finding("store", State.OK, f"{_shown(address)}: put and read in {took * 1e3:.0f} ms.")
+    yield Finding(
+        "store", State.OK, f"{show_address(address)}: put and read in {took * 1e3:.0f} ms."
+    )
 
 
 def recorder(url: str) -> Iterator[Finding]:
@@ -124,18 +125,13 @@ def recorder(url: str) -> Iterator[Finding]:
         ):
             said = b"".join(parts).decode(errors="replace")
     except DataTokenError as error:
-        what = f"{_shown(url)} is out of reach. {error.message}"
+        what = f"{show_address(url)} is out of reach. {error.message}"
         yield Finding("recorder", State.ERROR, what, mend)
         return
     good = status == 200
     yield Finding(
         "recorder",
         State.OK if good else State.ERROR,
-        f"{_shown(url)} answers /healthz with {status}.",
+        f"{show_address(url)} answers /healthz with {status}.",
         "" if good else f"It says: {clean(said[:200])}",
     )
-
-
-def _shown(address: str) -> str:
-    """Return an address without what may be secret in it: people send these lines to others."""
-    return shown(address) if "://" in address else clean(address)

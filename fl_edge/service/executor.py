@@ -1,16 +1,14 @@
 """Starts one process for each run: it drives the run at the owner's own SuperLink."""
 
-import importlib.metadata
 import os
 import socket
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from datatoken.authorization.gate import Gatekeeper
 from datatoken.authorization.reasons import Reason, Refused
 from datatoken.authorization.request import SignedRequest
-from datatoken.ddo.operation import OperationDocument
 from datatoken.roles.site import Site
 from datatoken.service.assets.executor import Question, Run, Status
 from datatoken.service.assets.parameters import read_parameters
@@ -18,6 +16,7 @@ from datatoken.service.assets.processes import ENVIRONMENT
 from datatoken.service.assets.words import read_status
 from datatoken.types import MessageKind
 from fl_edge.control.plan import make_plan
+from fl_edge.fab.installed import installed_versions
 from fl_edge.service.settings import LoadedService
 
 CONNECT_SECONDS = 3.0
@@ -74,7 +73,7 @@ class FlowerExecutor:
             artefact=plan.artefact,
             kind=kinds[0] if kinds else MessageKind.TRAIN,
             parameters=plan.parameters,
-            installed=_installed(gatekeeper.documents(run.job).values()),
+            installed=installed_versions(gatekeeper.documents(run.job).values()),
             readers=frozenset({records[run.asset].owner, records[plan.algorithm].owner}),
             announce=plan.composite,
         )
@@ -110,14 +109,3 @@ class FlowerExecutor:
     def status(self, run: Run) -> Status | None:
         """Return what ``status.json`` says."""
         return read_status(self.folder(run))
-
-
-def _installed(documents: Iterable[OperationDocument]) -> dict[str, str]:
-    """Return the installed versions of what the job's operations are locked to."""
-    found = {}
-    for name in {name for document in documents for name in document.lock}:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

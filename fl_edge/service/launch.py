@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 from datatoken.chain.deployment import Deployment
 from datatoken.chain.signer import Signer
+from datatoken.passwords import read_password
 from datatoken.roles.site import Site
 from datatoken.service.assets.server import AssetSettings, Ready, ServiceSettings, serve
-from datatoken.service.assets.settings import owner_signer, read_password
+from datatoken.service.assets.settings import owner_signer
 from datatoken.service.delegations import read_delegation
 from fl_edge.service.executor import FlowerExecutor
 from fl_edge.service.settings import LoadedService

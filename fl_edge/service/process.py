@@ -19,10 +19,10 @@ from datatoken.authorization.request import MAX_REQUEST_BYTES, parse_request, ru
 from datatoken.chain.deployment import Deployment
 from datatoken.chain.signer import Signer
 from datatoken.errors import DataTokenError, LocalEnvironmentError
+from datatoken.passwords import read_password
 from datatoken.roles.site import Site
 from datatoken.service.assets.models import RunState
 from datatoken.service.assets.parameters import read_parameters
-from datatoken.service.assets.settings import read_password
 from datatoken.service.delegations import read_delegation
 from datatoken.types import Hex32, Scalar
 from fl_edge.control.client import Ended, SuperLink

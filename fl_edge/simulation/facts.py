@@ -1,6 +1,5 @@
 """What is fixed for a whole simulation: the job's verified documents, its app, its request."""
 
-import importlib.metadata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ from datatoken.ddo.operation import OperationDocument
 from datatoken.roles.site import Site
 from datatoken.types import ZERO32, Hex32, Scalar
 from fl_edge.control.plan import Plan
+from fl_edge.fab.installed import installed_versions
 from fl_edge.simulation.known import KnownOperation, KnownRequest
 
 
@@ -112,7 +112,7 @@ def read_facts(site: Site, plan: Plan, named: Hex32 | None = None) -> Facts:
         operations={op: KnownOperation.of(found) for op, found in operations.items()},
         named=tuple(whole.operations()),
         request=KnownRequest.of(request),
-        installed=_installed(operations.values()),
+        installed=installed_versions(operations.values()),
     )
 
 
@@ -140,14 +140,4 @@ def _leaves(tree: VerifiedTree, top: Hex32) -> dict[Hex32, None]:
                 todo.append(child)
             else:
                 found[child] = None
-    return found
-
-
-def _installed(documents: Iterable[OperationDocument]) -> dict[str, str]:
-    found = {}
-    for name in {name for document in documents for name in document.lock}:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return found

@@ -4,7 +4,6 @@ The asset is the composite (else the algorithm) whose `self` operation the Serve
 questions are those of every gate; the same core decides, at a fresh view.
 """
 
-import importlib.metadata
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ from datatoken.errors import BadInputError
 from datatoken.service.monitor import Monitor
 from datatoken.types import Hex32, MessageKind, Scalar, sha256_hex
 from fl_edge.fab import app_config, build_fab, effective_config
+from fl_edge.fab.installed import installed_versions
 from fl_edge.fab.keys import JOB_KEY, REQUEST_KEY, RESUME_KEY
 from fl_edge.superlink.runs import Admission, RunBook
 
@@ -195,7 +195,7 @@ class SuperLinkGate:
     def _ask(self, job: Hex32, **asked: Any) -> Lease:
         """Ask the core; nothing is counted. A composite's owner has to announce its own job."""
         try:
-            installed = self._installed(job)
+            installed = installed_versions(self.keeper.documents(job).values())
             with self._monitor.deciding():
                 return self.keeper.authorize(
                     job=job,
@@ -307,16 +307,6 @@ class SuperLinkGate:
             except BadInputError as error:
                 raise Refused(Reason.OPERATION_MISMATCH, error.message) from None
         return self._fabs[key]
-
-    def _installed(self, job: Hex32) -> dict[str, str]:
-        """Return the installed versions of what the job's operations are locked to."""
-        found = {}
-        for name in {n for document in self.keeper.documents(job).values() for n in document.lock}:
-            try:
-                found[name] = importlib.metadata.version(name)
-            except importlib.metadata.PackageNotFoundError:
-                continue
-        return found
 
 
 def _parameters(fab: bytes, overrides: Mapping[str, Scalar]) -> dict[str, Scalar]:

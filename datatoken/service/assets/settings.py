@@ -10,7 +10,8 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from datatoken.chain.signer import Signer
-from datatoken.errors import BadInputError, KeystoreError
+from datatoken.errors import BadInputError
+from datatoken.passwords import read_password
 from datatoken.service.assets.models import Count, PolicyMode
 from datatoken.service.assets.policy import Policy
 from datatoken.types import Address, Model, Seconds
@@ -100,15 +101,6 @@ def owner_signer(
         return None
     password = read_password(at(folder, key.password_file))
     return Signer.from_keystore(at(folder, key.key), password, stand_in=stand_in)
-
-
-def read_password(path: Path) -> str:
-    """Return the first line of a password file; raise `KeystoreError`."""
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_PASSWORD_BYTES).decode().split("\n")[0].rstrip("\r")
-    except (OSError, UnicodeDecodeError) as error:
-        raise KeystoreError(f"The password file {path} can't be read: {error}.") from None
 
 
 def load_toml(path: Path, name: str) -> dict[str, Any]:

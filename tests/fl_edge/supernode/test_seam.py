@@ -183,6 +183,5 @@ def _needs() -> list[str]:
     from importlib.metadata import version
 
     names = ["eth-abi", "eth-account", "eth-utils", "httpx", "pydantic", "rfc8785", "structlog"]
-    names.append("prometheus-client")
-    names += ["typer", "numpy", "pytest", "pytest-timeout", "hypothesis"]
+    names += ["prometheus-client", "typer", "numpy", "pytest", "pytest-timeout", "hypothesis"]
     return [f"{name}=={version(name)}" for name in names]
