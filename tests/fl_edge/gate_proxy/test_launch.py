@@ -1,7 +1,7 @@
 """``fl-edge gate-proxy``: bad input is one sentence and an exit code, and its end is orderly."""
 
+import base64
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -89,11 +89,15 @@ def test_keys_of_supernodes(tmp_path: Path) -> None:
             read_public_key(wrong)
 
 
-@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs ssh-keygen")
 def test_a_key_with_a_passphrase_is_bad_input(tmp_path: Path) -> None:
-    path = tmp_path / "locked"
-    made = ["ssh-keygen", "-q", "-t", "ecdsa", "-b", "384", "-N", "passphrase", "-f", str(path)]
-    subprocess.run(made, check=True)
+    """As `ssh-keygen -N passphrase` writes it: the body is locked by bcrypt and AES."""
+    path, _ = node_key(tmp_path, "plain")
+    begin, *body, end = path.read_bytes().strip().splitlines()
+    rest = base64.b64decode(b"".join(body)).split(b"none\0\0\0\4none\0\0\0\0")[1]
+    salt = b"\0\0\0\x10" + os.urandom(16) + b"\0\0\0\x10"
+    names = b"\0\0\0\x0aaes256-ctr\0\0\0\6bcrypt" + len(salt).to_bytes(4, "big") + salt
+    locked = base64.encodebytes(b"openssh-key-v1\0" + names + rest)
+    path.write_bytes(b"\n".join((begin, locked.strip(), end)) + b"\n")
 
     with pytest.raises(BadInputError, match="has a passphrase"):
         read_private_key(path)
